@@ -49,7 +49,7 @@ format:
 fuzz:
 	@packaging/deps.sh build test
 	@$(MAKE) --no-print-directory build/fuzz/build.ninja
-	@cmake --build build/fuzz -j $(JOBS) -- --quiet
+	@cmake --build build/fuzz -j $(JOBS) --target fuzzers -- --quiet
 	@python3 -B tools/fuzz.py --seconds $(or $(SECONDS_EACH),60) $(NAME)
 
 bench:
@@ -59,7 +59,7 @@ bench:
 	@python3 -B bench/run.py --build build/release
 
 install: deps
-	@cmake --preset release -DCMAKE_INSTALL_PREFIX=$(PREFIX) $(if $(filter /usr,$(PREFIX)),-DCMAKE_INSTALL_SYSCONFDIR=/etc) >build/release.log 2>&1 || { cat build/release.log; exit 1; }
+	@cmake --preset release -DCMAKE_INSTALL_PREFIX=$(PREFIX) -DCMAKE_INSTALL_SYSCONFDIR=/etc >build/release.log 2>&1 || { cat build/release.log; exit 1; }
 	@cmake --build build/release -j $(JOBS) -- --quiet
 	@DESTDIR="$(DESTDIR)" cmake --install build/release
 

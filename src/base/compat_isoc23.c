@@ -12,21 +12,28 @@ long long __isoc23_strtoll(const char *text, char **ret_end, int base);
 unsigned long long __isoc23_strtoull(const char *text, char **ret_end, int base);
 int __isoc23_sscanf(const char *text, const char *format, ...) __attribute__((format(scanf, 2, 3)));
 
-long __isoc23_strtol(const char *text, char **ret_end, int base) { return strtol(text, ret_end, base); }
+long __isoc23_strtol(const char *text, char **ret_end, int base)
+{
+    return strtol(text, ret_end, base);
+}
 
-unsigned long __isoc23_strtoul(const char *text, char **ret_end, int base) {
+unsigned long __isoc23_strtoul(const char *text, char **ret_end, int base)
+{
     return strtoul(text, ret_end, base);
 }
 
-long long __isoc23_strtoll(const char *text, char **ret_end, int base) {
+long long __isoc23_strtoll(const char *text, char **ret_end, int base)
+{
     return strtoll(text, ret_end, base);
 }
 
-unsigned long long __isoc23_strtoull(const char *text, char **ret_end, int base) {
+unsigned long long __isoc23_strtoull(const char *text, char **ret_end, int base)
+{
     return strtoull(text, ret_end, base);
 }
 
-int __isoc23_sscanf(const char *text, const char *format, ...) {
+int __isoc23_sscanf(const char *text, const char *format, ...)
+{
     va_list values;
     va_start(values, format);
     int got = vsscanf(text, format, values);
