@@ -1,0 +1,81 @@
+/* The core's state: the rooms below, put together. Created at start sealed; unseal fills the second half. */
+#ifndef HF_OPS_CORE_H
+#define HF_OPS_CORE_H
+
+#include "ops/ops.h"
+
+struct hf_seal;      /* seal/seal.h */
+struct hf_keys;      /* keys/keys.h */
+struct hf_keystore;  /* keystore/keystore.h */
+
+enum hf_level : uint8_t { HF_LEVEL_DEV, HF_LEVEL_STANDARD, HF_LEVEL_HARDENED };
+
+struct hf_core_config {
+    enum hf_level level;
+    bool audit_strict;
+    char cluster_name[64];
+    char api_addr[256];
+    int64_t default_lease_ttl_ns, max_lease_ttl_ns; /* 768 h */
+    uint32_t threads;
+    char version[32];    /* Holdfast's own */
+};
+
+struct hf_metrics; /* ops/metrics.h: counters by operation and code, latency histograms, per thread, no locks */
+
+/* Filled by the role from what the supervisor and the other roles report: sys/posture. Encoded tree item (array
+ * of roles), refreshed by control messages. */
+struct hf_posture_source {
+    hf_result (*posture)(void *arg, struct hf_tree_writer *w);
+    void *arg;
+};
+
+struct hf_core {
+    struct hf_core_config config;
+    const struct hf_clock *clock;
+    struct hf_store *store;
+    struct hf_keystore *keystore;
+    struct hf_seal *seal;
+    struct hf_metrics *metrics;
+    struct hf_posture_source posture;
+    /* Non-NULL only while unsealed. Readers take them inside an epoch; sealing swaps to NULL, then retires. */
+    struct hf_unsealed *_Atomic unsealed;
+};
+
+struct hf_mount_table; /* ops/mounts.c */
+
+struct hf_unsealed { /* everything that exists only while unsealed */
+    struct hf_records *records;
+    struct hf_audit *audit;
+    struct hf_policy *policy;
+    struct hf_keys *keys;
+    struct hf_mount_table *mounts;
+};
+
+/* Valid inside the current epoch; a handler with when = UNSEALED is always given one. */
+static inline struct hf_unsealed *hf_core_unsealed(struct hf_core *core)
+{
+    return __atomic_load_n((struct hf_unsealed **)&core->unsealed, __ATOMIC_ACQUIRE);
+}
+
+hf_result hf_core_new(const struct hf_core_config *config, struct hf_store *store, struct hf_keystore *keystore,
+                      const struct hf_clock *clock, struct hf_core **ret_core);
+void hf_core_free(struct hf_core *core); /* seals first */
+
+/* Per thread of the core. */
+struct hf_core_thread;
+hf_result hf_core_thread_new(struct hf_core *core, unsigned index, struct hf_core_thread **ret);
+void hf_core_thread_free(struct hf_core_thread *thread);
+/* Runs one CALL frame body. Writes one whole ANSWER frame to out, or returns WOULD_BLOCK having written nothing.
+ * Data leaves are gathered in the thread's batch: before sending out what calls wrote, call
+ * hf_core_thread_flush; when it fails, the answers must be replaced by 503 (hf_core_answer_failed). */
+hf_result hf_core_call(struct hf_core *core, struct hf_core_thread *thread, uint64_t frame_id, struct hf_cursor body,
+                       bool may_wait, struct hf_buf *out);
+hf_result hf_core_thread_flush(struct hf_core_thread *thread);
+void hf_core_answer_failed(struct hf_buf *out, uint64_t frame_id, enum hf_code code);
+
+/* Mount table (ops/mounts.c). */
+const struct hf_mount *hf_mount_find(const struct hf_mount_table *table, struct hf_cursor ns, struct hf_cursor path);
+hf_result hf_mounts_load(struct hf_records *records, struct hf_mount_table **ret_table);
+void hf_mounts_free(struct hf_mount_table *table);
+
+#endif
