@@ -17,42 +17,46 @@ struct hf_audit;
 
 struct hf_audit_entry { /* what one leaf says; all cursors borrowed till the call returns */
     struct hf_id request_id;
-    struct hf_id accessor;       /* of the token; zero: none */
-    const char *operation;       /* name in the operation table */
-    struct hf_cursor path;       /* kept as keyed hash, and its mount in clear */
+    struct hf_id accessor; /* of the token; zero: none */
+    const char *operation; /* name in the operation table */
+    struct hf_cursor path; /* kept as keyed hash, and its mount in clear */
     struct hf_cursor mount;
-    struct hf_id key_id;         /* zero: none */
+    struct hf_id key_id; /* zero: none */
     uint32_t key_version;
-    uint32_t items;              /* of a batch */
+    uint32_t items; /* of a batch */
     enum hf_code outcome;
     uint8_t tls_group;
     uint8_t level_dev;
     uint8_t peer_ip[16];
-    struct hf_cursor asset, note; /* short extra facts (approval ids, from-version), in clear in the sealed detail */
+    struct hf_cursor asset,
+        note; /* short extra facts (approval ids, from-version), in clear in the sealed detail */
 };
 
 struct hf_audit_config {
-    struct hf_id log;                 /* id of this core's log */
-    char origin[128];                 /* "holdfast.example/audit/<log>" */
-    bool strict;                      /* data operations wait for the sync */
-    uint32_t checkpoint_ms;           /* 1000 */
+    struct hf_id log;       /* id of this core's log */
+    char origin[128];       /* "holdfast.example/audit/<log>" */
+    bool strict;            /* data operations wait for the sync */
+    uint32_t checkpoint_ms; /* 1000 */
 };
 /* Takes: keys derived by seal/: detail_key, hash_key 32 bytes; seeds for the two signing keys. Recovers: reads
  * the tail since the last sealed head, fills indices that were taken but never written with void leaves. Starts
  * the sequencer thread (on a secret stack). Fails: CORRUPT (log altered: says where), STORE_*. */
-hf_result hf_audit_open(struct hf_store *store, const struct hf_audit_config *config, const struct hf_secret *detail_key,
-                        const struct hf_secret *hash_key, const struct hf_pkey *ed25519, const struct hf_pkey *mldsa44,
+hf_result hf_audit_open(struct hf_store *store, const struct hf_audit_config *config,
+                        const struct hf_secret *detail_key, const struct hf_secret *hash_key,
+                        const struct hf_pkey *ed25519, const struct hf_pkey *mldsa44,
                         const struct hf_clock *clock, struct hf_audit **ret_audit);
 void hf_audit_close(struct hf_audit *audit); /* final checkpoint, stops the thread, wipes */
 
 /* Batch of data operations of one thread. begin..add..flush; flush writes it to the store (LAZY, or DURABLE when
  * strict) and must succeed before any of its answers leaves. */
 struct hf_audit_batch_writer;
-hf_result hf_audit_batch_new(struct hf_audit *audit, struct hf_audit_batch_writer **ret); /* one per thread; reused */
+hf_result hf_audit_batch_new(struct hf_audit *audit,
+                             struct hf_audit_batch_writer **ret); /* one per thread; reused */
 void hf_audit_batch_free(struct hf_audit_batch_writer *w);
 hf_result hf_audit_batch_add(struct hf_audit_batch_writer *w, const struct hf_audit_entry *entry);
 size_t hf_audit_batch_count(const struct hf_audit_batch_writer *w);
-hf_result hf_audit_batch_flush(struct hf_audit_batch_writer *w); /* AUDIT_DOWN: none of them may be answered */
+hf_result
+hf_audit_batch_flush(struct hf_audit_batch_writer *w); /* AUDIT_DOWN: none of them may be answered */
 
 /* Management: one leaf that commits in the same transaction as the change it tells of.
  *   prepare -> op to add to the transaction -> commit -> settle(result of the commit)
@@ -64,20 +68,26 @@ struct hf_audit_ticket {
     struct hf_tlog_hash leaf_hash;
     struct hf_audit_entry entry;
 };
-hf_result hf_audit_prepare(struct hf_audit *audit, const struct hf_audit_entry *entry, struct hf_audit_ticket *ret);
+hf_result hf_audit_prepare(struct hf_audit *audit, const struct hf_audit_entry *entry,
+                           struct hf_audit_ticket *ret);
 hf_result hf_audit_settle(struct hf_audit *audit, struct hf_audit_ticket *ticket, hf_result committed);
 /* A management operation without a change of its own: writes one leaf, durable. */
 hf_result hf_audit_write(struct hf_audit *audit, const struct hf_audit_entry *entry, uint64_t *ret_index);
 
 /* Readers. */
-hf_result hf_audit_checkpoint(struct hf_audit *audit, bool fresh, struct hf_buf *out_note); /* fresh: sign one over all so far */
+hf_result hf_audit_checkpoint(struct hf_audit *audit, bool fresh,
+                              struct hf_buf *out_note);               /* fresh: sign one over all so far */
 hf_result hf_audit_vkeys(struct hf_audit *audit, struct hf_buf *out); /* two lines */
-hf_result hf_audit_prove(struct hf_audit *audit, uint64_t index, struct hf_buf *out_proof); /* .tlog-proof text */
-hf_result hf_audit_prove_consistency(struct hf_audit *audit, uint64_t old_size, uint64_t size, struct hf_tlog_proof *ret);
-hf_result hf_audit_find(struct hf_audit *audit, struct hf_id request_id, uint64_t *ret_index); /* recent ones by scan */
+hf_result hf_audit_prove(struct hf_audit *audit, uint64_t index,
+                         struct hf_buf *out_proof); /* .tlog-proof text */
+hf_result hf_audit_prove_consistency(struct hf_audit *audit, uint64_t old_size, uint64_t size,
+                                     struct hf_tlog_proof *ret);
+hf_result hf_audit_find(struct hf_audit *audit, struct hf_id request_id,
+                        uint64_t *ret_index); /* recent ones by scan */
 struct hf_tree_writer;
 /* Entries [from, from+limit) with leaf, sealed detail and, for who may see it, the opened detail, as a tree array. */
-hf_result hf_audit_entries(struct hf_audit *audit, uint64_t from, uint32_t limit, bool open_details, struct hf_tree_writer *w);
+hf_result hf_audit_entries(struct hf_audit *audit, uint64_t from, uint32_t limit, bool open_details,
+                           struct hf_tree_writer *w);
 uint64_t hf_audit_size(struct hf_audit *audit);
 /* HMAC-SHA-256 of a client-chosen value under the hash key, hex (for operators to look one up). */
 hf_result hf_audit_hash(struct hf_audit *audit, struct hf_cursor value, uint8_t ret_hash[static 32]);

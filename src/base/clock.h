@@ -5,7 +5,9 @@
 
 #include "base/buf.h"
 
-enum : int64_t { HF_MICROSECOND = 1000, HF_MILLISECOND = 1000000, HF_SECOND = 1000000000 };
+#define HF_MICROSECOND INT64_C(1000)
+#define HF_MILLISECOND INT64_C(1000000)
+#define HF_SECOND INT64_C(1000000000)
 
 struct hf_clock {
     int64_t (*wall_ns)(void *self); /* since 1970-01-01T00:00:00Z */

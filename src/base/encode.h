@@ -6,7 +6,7 @@
 
 #include "base/buf.h"
 
-#define HF_HEX_LEN(n) ((size_t)(n) * 2)
+#define HF_HEX_LEN(n) ((size_t)(n)*2)
 #define HF_BASE64_LEN(n) (((size_t)(n) + 2) / 3 * 4)
 #define HF_BASE64_MAX_DECODED(n) ((size_t)(n) / 4 * 3)
 

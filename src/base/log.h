@@ -83,7 +83,8 @@ static inline struct hf_log_field hf_log_result(const char *n, hf_result v)
 /* Sets where and from which level this process logs, and its role's name (static storage). Call once before
  * threads start. fd is borrowed and must stay open. */
 void hf_log_setup(int fd, enum hf_log_level least, const char *role);
-void hf_log_write(enum hf_log_level level, const char *event, const struct hf_log_field *fields, size_t count);
+void hf_log_write(enum hf_log_level level, const char *event, const struct hf_log_field *fields,
+                  size_t count);
 
 #define hf_log(level, event, ...)                                                                            \
     hf_log_write((level), (event), (const struct hf_log_field[]){__VA_ARGS__},                               \

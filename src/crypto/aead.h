@@ -22,7 +22,8 @@ size_t hf_aead_overhead(const struct hf_aead *aead); /* nonce + tag */
 hf_result hf_aead_seal(struct hf_aead *aead, struct hf_cursor plain, struct hf_cursor ad, struct hf_buf *out);
 /* Opens what seal wrote, into out (may start at sealed.at + nonce: in place). On failure nothing of the
  * plaintext remains in out. Fails: BAD_CIPHERTEXT, TOO_LARGE. */
-hf_result hf_aead_open(struct hf_aead *aead, struct hf_cursor sealed, struct hf_cursor ad, struct hf_buf *out);
+hf_result hf_aead_open(struct hf_aead *aead, struct hf_cursor sealed, struct hf_cursor ad,
+                       struct hf_buf *out);
 
 /* With a nonce that the caller answers for (convergent encryption, files, tests). Writes ciphertext || tag. */
 hf_result hf_aead_seal_nonce(struct hf_aead *aead, struct hf_cursor nonce, struct hf_cursor plain,

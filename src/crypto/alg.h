@@ -6,24 +6,24 @@
 #include "base/result.h"
 #include "base/cursor.h"
 
-enum hf_use : uint32_t { /* what a key of the algorithm can do; an operation asks for one */
-    HF_USE_SEAL = 1u << 0,   /* encrypt, decrypt, rewrap, data keys */
-    HF_USE_SIGN = 1u << 1,   /* sign, verify */
-    HF_USE_KEM = 1u << 2,    /* encapsulate, decapsulate */
-    HF_USE_AGREE = 1u << 3,  /* ECDH agreement */
-    HF_USE_MAC = 1u << 4,    /* hmac */
-    HF_USE_DERIVE = 1u << 5, /* context-derived subkeys (derived, convergent) */
-    HF_USE_WRAP = 1u << 6,   /* wraps other keys */
+enum hf_use {                          /* what a key of the algorithm can do; an operation asks for one */
+              HF_USE_SEAL = 1u << 0,   /* encrypt, decrypt, rewrap, data keys */
+              HF_USE_SIGN = 1u << 1,   /* sign, verify */
+              HF_USE_KEM = 1u << 2,    /* encapsulate, decapsulate */
+              HF_USE_AGREE = 1u << 3,  /* ECDH agreement */
+              HF_USE_MAC = 1u << 4,    /* hmac */
+              HF_USE_DERIVE = 1u << 5, /* context-derived subkeys (derived, convergent) */
+              HF_USE_WRAP = 1u << 6,   /* wraps other keys */
 };
 
-enum hf_readiness { /* published rule: docs/readiness.md */
-    HF_QUANTUM_RESILIENT,  /* symmetric >= 256 bits, ML-KEM, ML-DSA, SLH-DSA */
-    HF_QUANTUM_HYBRID,     /* holds while either half holds */
-    HF_QUANTUM_REDUCED,    /* symmetric below 256 bits */
-    HF_QUANTUM_VULNERABLE, /* RSA, ECDSA, ECDH, Ed25519 */
+enum hf_readiness {                        /* published rule: docs/readiness.md */
+                    HF_QUANTUM_RESILIENT,  /* symmetric >= 256 bits, ML-KEM, ML-DSA, SLH-DSA */
+                    HF_QUANTUM_HYBRID,     /* holds while either half holds */
+                    HF_QUANTUM_REDUCED,    /* symmetric below 256 bits */
+                    HF_QUANTUM_VULNERABLE, /* RSA, ECDSA, ECDH, Ed25519 */
 };
 
-enum hf_alg : uint16_t {
+enum hf_alg {
     HF_ALG_NONE = 0,
     HF_ALG_AES128_GCM96 = 1, /* numbers are stored: never renumber, only append */
     HF_ALG_AES256_GCM96 = 2,
@@ -76,10 +76,10 @@ struct hf_alg_info {
     const char *parameter_set; /* "65", "slh-dsa-sha2-128s"; NULL where the type says it all */
     const char *hybrid_pqc;    /* hybrid_key_type_pqc / hybrid_key_type_ec, NULL if no hybrid */
     const char *hybrid_ec;
-    const char *name;          /* one unambiguous name: "ML-DSA-65+Ed25519", for people, CBOM and audit */
-    uint32_t uses;             /* hf_use bits */
+    const char *name; /* one unambiguous name: "ML-DSA-65+Ed25519", for people, CBOM and audit */
+    uint32_t uses;    /* hf_use bits */
     enum hf_readiness readiness;
-    uint16_t key_bytes;        /* symmetric: key length (HMAC: default); asymmetric: 0 */
+    uint16_t key_bytes; /* symmetric: key length (HMAC: default); asymmetric: 0 */
     uint8_t nonce_bytes, tag_bytes;
     uint8_t security_bits_log; /* reserved, 0 */
     uint64_t uses_max;         /* protect operations allowed under one version; UINT64_MAX: no limit */

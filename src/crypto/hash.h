@@ -5,7 +5,14 @@
 #include "secret/secret.h"
 
 enum hf_hash {
-    HF_SHA2_224, HF_SHA2_256, HF_SHA2_384, HF_SHA2_512, HF_SHA3_224, HF_SHA3_256, HF_SHA3_384, HF_SHA3_512,
+    HF_SHA2_224,
+    HF_SHA2_256,
+    HF_SHA2_384,
+    HF_SHA2_512,
+    HF_SHA3_224,
+    HF_SHA3_256,
+    HF_SHA3_384,
+    HF_SHA3_512,
     HF_HASH_COUNT
 };
 enum { HF_HASH_MAX = 64 };

@@ -5,8 +5,8 @@
 #include "crypto/hash.h"
 
 /* Extract-then-expand. salt may be empty. 1 <= len <= 255 * hash length. */
-hf_result hf_hkdf(enum hf_hash hash, const struct hf_secret *ikm, struct hf_cursor salt, struct hf_cursor info,
-                  size_t len, struct hf_secret **ret_secret);
+hf_result hf_hkdf(enum hf_hash hash, const struct hf_secret *ikm, struct hf_cursor salt,
+                  struct hf_cursor info, size_t len, struct hf_secret **ret_secret);
 hf_result hf_hkdf_extract(enum hf_hash hash, const struct hf_secret *ikm, struct hf_cursor salt,
                           struct hf_secret **ret_prk);
 hf_result hf_hkdf_expand(enum hf_hash hash, const struct hf_secret *prk, struct hf_cursor info, size_t len,

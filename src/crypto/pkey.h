@@ -35,7 +35,8 @@ hf_result hf_pkey_private(const struct hf_pkey *key, enum hf_private_form form, 
 hf_result hf_pkey_public(const struct hf_pkey *key, struct hf_buf *out);
 /* As the API shows it: PEM SPKI for RSA and EC, base64 of raw bytes for the rest (Ed25519 as Vault does). */
 hf_result hf_pkey_public_text(const struct hf_pkey *key, struct hf_buf *out);
-hf_result hf_pkey_public_pem(const struct hf_pkey *key, struct hf_buf *out); /* SPKI PEM for every algorithm */
+hf_result hf_pkey_public_pem(const struct hf_pkey *key,
+                             struct hf_buf *out); /* SPKI PEM for every algorithm */
 
 struct hf_sign_options {
     enum hf_hash hash;        /* for ECDSA, RSA; Ed25519ph; HashML-DSA */
@@ -48,11 +49,11 @@ struct hf_sign_options {
 };
 /* Fails: UNSUPPORTED (key cannot sign), BAD_ARGUMENT, NO_ENTROPY. Composites: LAMPS
  * draft-ietf-lamps-pq-composite-sigs. Timing: independent of the private key but for ML-DSA's rejection loop. */
-hf_result hf_pkey_sign(const struct hf_pkey *key, const struct hf_sign_options *options, struct hf_cursor input,
-                       struct hf_buf *out);
+hf_result hf_pkey_sign(const struct hf_pkey *key, const struct hf_sign_options *options,
+                       struct hf_cursor input, struct hf_buf *out);
 /* Fails: BAD_SIGNATURE where it does not verify or is malformed. */
-hf_result hf_pkey_verify(const struct hf_pkey *key, const struct hf_sign_options *options, struct hf_cursor input,
-                         struct hf_cursor signature);
+hf_result hf_pkey_verify(const struct hf_pkey *key, const struct hf_sign_options *options,
+                         struct hf_cursor input, struct hf_cursor signature);
 
 /* KEM (ML-KEM, X25519MLKEM768, X-Wing, and ECDH curves as DHKEM of RFC 9180). Fails: BAD_PEER_KEY,
  * BAD_CIPHERTEXT (wrong length; implicit rejection gives a random-looking secret as FIPS 203 has it). */
@@ -61,7 +62,8 @@ hf_result hf_pkey_encapsulate(const struct hf_pkey *key, struct hf_buf *out_ciph
 hf_result hf_pkey_decapsulate(const struct hf_pkey *key, struct hf_cursor ciphertext,
                               struct hf_secret **ret_shared);
 /* ECDH. Fails: BAD_PEER_KEY (also an all-zero X25519 result). */
-hf_result hf_pkey_agree(const struct hf_pkey *key, struct hf_cursor peer_public, struct hf_secret **ret_shared);
+hf_result hf_pkey_agree(const struct hf_pkey *key, struct hf_cursor peer_public,
+                        struct hf_secret **ret_shared);
 
 /* RSA-OAEP (MGF1 with the same hash), label empty. */
 hf_result hf_pkey_oaep_encrypt(const struct hf_pkey *key, enum hf_hash hash, struct hf_cursor plain,

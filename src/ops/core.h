@@ -4,11 +4,11 @@
 
 #include "ops/ops.h"
 
-struct hf_seal;      /* seal/seal.h */
-struct hf_keys;      /* keys/keys.h */
-struct hf_keystore;  /* keystore/keystore.h */
+struct hf_seal;     /* seal/seal.h */
+struct hf_keys;     /* keys/keys.h */
+struct hf_keystore; /* keystore/keystore.h */
 
-enum hf_level : uint8_t { HF_LEVEL_DEV, HF_LEVEL_STANDARD, HF_LEVEL_HARDENED };
+enum hf_level { HF_LEVEL_DEV, HF_LEVEL_STANDARD, HF_LEVEL_HARDENED };
 
 struct hf_core_config {
     enum hf_level level;
@@ -17,10 +17,11 @@ struct hf_core_config {
     char api_addr[256];
     int64_t default_lease_ttl_ns, max_lease_ttl_ns; /* 768 h */
     uint32_t threads;
-    char version[32];    /* Holdfast's own */
+    char version[32]; /* Holdfast's own */
 };
 
-struct hf_metrics; /* ops/metrics.h: counters by operation and code, latency histograms, per thread, no locks */
+struct
+    hf_metrics; /* ops/metrics.h: counters by operation and code, latency histograms, per thread, no locks */
 
 /* Filled by the role from what the supervisor and the other roles report: sys/posture. Encoded tree item (array
  * of roles), refreshed by control messages. */
@@ -57,8 +58,8 @@ static inline struct hf_unsealed *hf_core_unsealed(struct hf_core *core)
     return __atomic_load_n((struct hf_unsealed **)&core->unsealed, __ATOMIC_ACQUIRE);
 }
 
-hf_result hf_core_new(const struct hf_core_config *config, struct hf_store *store, struct hf_keystore *keystore,
-                      const struct hf_clock *clock, struct hf_core **ret_core);
+hf_result hf_core_new(const struct hf_core_config *config, struct hf_store *store,
+                      struct hf_keystore *keystore, const struct hf_clock *clock, struct hf_core **ret_core);
 void hf_core_free(struct hf_core *core); /* seals first */
 
 /* Per thread of the core. */
@@ -68,13 +69,14 @@ void hf_core_thread_free(struct hf_core_thread *thread);
 /* Runs one CALL frame body. Writes one whole ANSWER frame to out, or returns WOULD_BLOCK having written nothing.
  * Data leaves are gathered in the thread's batch: before sending out what calls wrote, call
  * hf_core_thread_flush; when it fails, the answers must be replaced by 503 (hf_core_answer_failed). */
-hf_result hf_core_call(struct hf_core *core, struct hf_core_thread *thread, uint64_t frame_id, struct hf_cursor body,
-                       bool may_wait, struct hf_buf *out);
+hf_result hf_core_call(struct hf_core *core, struct hf_core_thread *thread, uint64_t frame_id,
+                       struct hf_cursor body, bool may_wait, struct hf_buf *out);
 hf_result hf_core_thread_flush(struct hf_core_thread *thread);
 void hf_core_answer_failed(struct hf_buf *out, uint64_t frame_id, enum hf_code code);
 
 /* Mount table (ops/mounts.c). */
-const struct hf_mount *hf_mount_find(const struct hf_mount_table *table, struct hf_cursor ns, struct hf_cursor path);
+const struct hf_mount *hf_mount_find(const struct hf_mount_table *table, struct hf_cursor ns,
+                                     struct hf_cursor path);
 hf_result hf_mounts_load(struct hf_records *records, struct hf_mount_table **ret_table);
 void hf_mounts_free(struct hf_mount_table *table);
 

@@ -6,25 +6,36 @@
 #include "records/records.h"
 #include "wire/tree.h"
 
-enum hf_capability : uint16_t {
-    HF_CAP_CREATE = 1, HF_CAP_READ = 2, HF_CAP_UPDATE = 4, HF_CAP_DELETE = 8, HF_CAP_LIST = 16, HF_CAP_SUDO = 32,
-    HF_CAP_DENY = 64, HF_CAP_PATCH = 128,
+enum hf_capability {
+    HF_CAP_CREATE = 1,
+    HF_CAP_READ = 2,
+    HF_CAP_UPDATE = 4,
+    HF_CAP_DELETE = 8,
+    HF_CAP_LIST = 16,
+    HF_CAP_SUDO = 32,
+    HF_CAP_DENY = 64,
+    HF_CAP_PATCH = 128,
 };
 
 struct hf_policy; /* all state of this room */
 /* token_key: 32 bytes; tokens are stored and looked up as HMAC-SHA-256 of the token, never in clear. */
-hf_result hf_policy_open(struct hf_records *records, const struct hf_secret *token_key, const struct hf_clock *clock,
-                         struct hf_policy **ret_policy);
+hf_result hf_policy_open(struct hf_records *records, const struct hf_secret *token_key,
+                         const struct hf_clock *clock, struct hf_policy **ret_policy);
 void hf_policy_close(struct hf_policy *policy);
 
 /* ---- policies (namespace ns; "root" and "default" are built in) ---- */
 struct hf_hcl_error;
-hf_result hf_acl_check_text(struct hf_cursor text, char *ret_error, size_t error_len); /* parses; BAD_ARGUMENT with reason */
+hf_result hf_acl_check_text(struct hf_cursor text, char *ret_error,
+                            size_t error_len); /* parses; BAD_ARGUMENT with reason */
 /* put/delete write through `txn`; apply after its commit makes it current here. */
-hf_result hf_acl_put(struct hf_policy *policy, struct hf_txn *txn, struct hf_cursor ns, struct hf_cursor name, struct hf_cursor text);
-hf_result hf_acl_delete(struct hf_policy *policy, struct hf_txn *txn, struct hf_cursor ns, struct hf_cursor name);
-void hf_acl_changed(struct hf_policy *policy, struct hf_cursor ns, struct hf_cursor name); /* reload after commit */
-hf_result hf_acl_get(struct hf_policy *policy, struct hf_cursor ns, struct hf_cursor name, struct hf_buf *out_text);
+hf_result hf_acl_put(struct hf_policy *policy, struct hf_txn *txn, struct hf_cursor ns, struct hf_cursor name,
+                     struct hf_cursor text);
+hf_result hf_acl_delete(struct hf_policy *policy, struct hf_txn *txn, struct hf_cursor ns,
+                        struct hf_cursor name);
+void hf_acl_changed(struct hf_policy *policy, struct hf_cursor ns,
+                    struct hf_cursor name); /* reload after commit */
+hf_result hf_acl_get(struct hf_policy *policy, struct hf_cursor ns, struct hf_cursor name,
+                     struct hf_buf *out_text);
 hf_result hf_acl_names(struct hf_policy *policy, struct hf_cursor ns, struct hf_tree_writer *w);
 
 /* ---- identity: what a token proves; valid inside the epoch in which it was given ---- */
@@ -35,9 +46,9 @@ struct hf_identity {
     bool root;
     int64_t created_ns, expires_ns; /* wall; 0: never */
     int64_t ttl_ns, max_ttl_ns, period_ns;
-    uint64_t uses_left;             /* 0: unlimited */
+    uint64_t uses_left; /* 0: unlimited */
     bool orphan, renewable;
-    const void *inner;              /* private: token entry with its compiled ACL */
+    const void *inner; /* private: token entry with its compiled ACL */
 };
 /* Checks a token. may_wait false: only memory is asked, else WOULD_BLOCK where the store must be. A token carries
  * a MAC, so that garbage costs no store statement. Use limits are counted here. Fails: DENIED (absent, expired,
@@ -46,9 +57,10 @@ hf_result hf_identity_of(struct hf_policy *policy, struct hf_cursor ns, struct h
                          const struct hf_identity **ret_identity);
 /* Whether the identity has all of `needs` on `path` (below the namespace, e.g. "transit/encrypt/pay"), and its
  * allowed/denied/required parameters accept args. Deny wins; unknown is denied. Fails: DENIED. */
-hf_result hf_identity_may(struct hf_policy *policy, const struct hf_identity *identity, struct hf_cursor path, uint32_t needs,
-                          const struct hf_tree *args);
-uint32_t hf_identity_capabilities(struct hf_policy *policy, const struct hf_identity *identity, struct hf_cursor path);
+hf_result hf_identity_may(struct hf_policy *policy, const struct hf_identity *identity, struct hf_cursor path,
+                          uint32_t needs, const struct hf_tree *args);
+uint32_t hf_identity_capabilities(struct hf_policy *policy, const struct hf_identity *identity,
+                                  struct hf_cursor path);
 
 /* ---- rate limits: per source and per role; a fixed table, sharded, no allocation ---- */
 /* Counts one failed try of `what` ("login", "unseal", ...) from ip/role; RATE_LIMITED while locked out. */

@@ -9,37 +9,45 @@
 #include "crypto/aead.h"
 #include "store/store.h"
 
-enum hf_table : uint16_t { /* stored numbers */
-    HF_TABLE_SEAL = 1,      /* seal configuration; not through records: readable while sealed */
-    HF_TABLE_KEYRING = 2,   /* sealed under the root; see seal/ */
-    HF_TABLE_NAMESPACE = 3,
-    HF_TABLE_MOUNT = 4,
-    HF_TABLE_KEY = 5,
-    HF_TABLE_POLICY = 6,
-    HF_TABLE_TOKEN = 7,
-    HF_TABLE_ACCESSOR = 8,
-    HF_TABLE_ROLE = 9,      /* approle roles, token roles, cert roles: name has the kind before it */
-    HF_TABLE_SECRET_ID = 10,
-    HF_TABLE_KV = 11,
-    HF_TABLE_CONFIG = 12,
-    HF_TABLE_OPERATOR = 13, HF_TABLE_APPROVAL = 14, HF_TABLE_KEEPER = 15, HF_TABLE_IDENTITY = 16,
-    HF_TABLE_ROTATION = 17, HF_TABLE_ASSET = 18, HF_TABLE_ALERT = 19, HF_TABLE_SESSION_POLICY = 20,
-    HF_TABLE_END = 64,
+enum hf_table {                       /* stored numbers */
+                HF_TABLE_SEAL = 1,    /* seal configuration; not through records: readable while sealed */
+                HF_TABLE_KEYRING = 2, /* sealed under the root; see seal/ */
+                HF_TABLE_NAMESPACE = 3,
+                HF_TABLE_MOUNT = 4,
+                HF_TABLE_KEY = 5,
+                HF_TABLE_POLICY = 6,
+                HF_TABLE_TOKEN = 7,
+                HF_TABLE_ACCESSOR = 8,
+                HF_TABLE_ROLE = 9, /* approle roles, token roles, cert roles: name has the kind before it */
+                HF_TABLE_SECRET_ID = 10,
+                HF_TABLE_KV = 11,
+                HF_TABLE_CONFIG = 12,
+                HF_TABLE_OPERATOR = 13,
+                HF_TABLE_APPROVAL = 14,
+                HF_TABLE_KEEPER = 15,
+                HF_TABLE_IDENTITY = 16,
+                HF_TABLE_ROTATION = 17,
+                HF_TABLE_ASSET = 18,
+                HF_TABLE_ALERT = 19,
+                HF_TABLE_SESSION_POLICY = 20,
+                HF_TABLE_END = 64,
 };
 const char *hf_table_name(enum hf_table table);
 
 struct hf_records;
 /* Takes: store, borrowed; record_key, index_key (32 bytes each), copied. Replays the feed. Fails: CORRUPT with
  * hf_records_fault() saying which record or shard; STORE_*. */
-hf_result hf_records_open(struct hf_store *store, const struct hf_secret *record_key, const struct hf_secret *index_key,
-                          const struct hf_clock *clock, struct hf_records **ret_records);
+hf_result hf_records_open(struct hf_store *store, const struct hf_secret *record_key,
+                          const struct hf_secret *index_key, const struct hf_clock *clock,
+                          struct hf_records **ret_records);
 void hf_records_close(struct hf_records *records); /* wipes; NULL allowed */
 struct hf_store *hf_records_store(struct hf_records *records);
 /* Description of the last CORRUPT on this thread: "key 0190…: older revision 3, expected 5". Static per thread. */
 const char *hf_records_fault(void);
 
 /* The id of a named record: HMAC-SHA-256(index_key, table, ns, name) cut to 16 bytes. */
-struct hf_id hf_record_id(const struct hf_records *records, enum hf_table table, struct hf_cursor ns, struct hf_cursor name);
+struct hf_id hf_record_id(const struct hf_records *records, enum hf_table table, struct hf_cursor ns,
+                          struct hf_cursor name);
 
 struct hf_record {
     struct hf_id id;
@@ -52,21 +60,25 @@ struct hf_record {
     void *memory;           /* private */
 };
 /* Fails: NOT_FOUND (and proven by the feed: a row that someone removed is CORRUPT), CORRUPT, STORE_*. */
-hf_result hf_record_load(struct hf_records *records, enum hf_table table, struct hf_id id, struct hf_record *ret_record);
+hf_result hf_record_load(struct hf_records *records, enum hf_table table, struct hf_id id,
+                         struct hf_record *ret_record);
 void hf_record_done(struct hf_record *record); /* wipes and frees; for CLEANUP */
 /* Whether it exists, and its revision, from memory: no store statement. */
 bool hf_record_exists(struct hf_records *records, enum hf_table table, struct hf_id id, uint64_t *ret_rev);
 /* Names in order, after `after`, at most limit; checked against the feed. */
-hf_result hf_record_names(struct hf_records *records, enum hf_table table, struct hf_cursor ns, struct hf_cursor prefix,
-                          struct hf_cursor after, uint32_t limit, bool (*each)(void *arg, struct hf_cursor name, struct hf_id id), void *arg);
+hf_result hf_record_names(struct hf_records *records, enum hf_table table, struct hf_cursor ns,
+                          struct hf_cursor prefix, struct hf_cursor after, uint32_t limit,
+                          bool (*each)(void *arg, struct hf_cursor name, struct hf_id id), void *arg);
 /* Loads every record of a table in turn (mounts, policies at unseal; due ones by time). */
-hf_result hf_record_each(struct hf_records *records, enum hf_table table, bool (*each)(void *arg, const struct hf_record *record), void *arg);
+hf_result hf_record_each(struct hf_records *records, enum hf_table table,
+                         bool (*each)(void *arg, const struct hf_record *record), void *arg);
 
 struct hf_txn; /* writes that commit together */
 hf_result hf_txn_begin(struct hf_records *records, struct hf_txn **ret_txn);
 /* expect_rev 0: create. plain, name are copied. */
-hf_result hf_txn_put(struct hf_txn *txn, enum hf_table table, struct hf_id id, uint64_t expect_rev, struct hf_cursor ns,
-                     struct hf_cursor name, uint8_t state, int64_t due_ns, struct hf_cursor plain);
+hf_result hf_txn_put(struct hf_txn *txn, enum hf_table table, struct hf_id id, uint64_t expect_rev,
+                     struct hf_cursor ns, struct hf_cursor name, uint8_t state, int64_t due_ns,
+                     struct hf_cursor plain);
 hf_result hf_txn_delete(struct hf_txn *txn, enum hf_table table, struct hf_id id, uint64_t expect_rev);
 /* Any other operation of the store: once, reserve, audit leaf. Its cursors must live till commit. */
 hf_result hf_txn_add(struct hf_txn *txn, const struct hf_store_op *op);

@@ -21,17 +21,17 @@ enum {
 
 /* Row of `record`. Clear columns are what queries need; the sealed part repeats them inside. */
 struct hf_row {
-    uint16_t table;       /* enum hf_table in records/records.h; opaque here */
+    uint16_t table; /* enum hf_table in records/records.h; opaque here */
     struct hf_id id;
-    uint64_t rev;         /* from 1; grows by one a write */
-    struct hf_cursor ns;  /* namespace id, 16 bytes, or empty */
+    uint64_t rev;        /* from 1; grows by one a write */
+    struct hf_cursor ns; /* namespace id, 16 bytes, or empty */
     struct hf_cursor name;
     uint8_t state;
-    int64_t due_ns;       /* wall time when something is due, 0 never */
+    int64_t due_ns; /* wall time when something is due, 0 never */
     struct hf_cursor sealed;
 };
 
-enum hf_store_op_kind : uint8_t {
+enum hf_store_op_kind {
     HF_STORE_PUT_IF = 1,  /* row; expect_rev 0: must not exist; row.rev must be expect_rev + 1 */
     HF_STORE_DEL_IF,      /* row.table, row.id; expect_rev */
     HF_STORE_HEAD_CAS,    /* shard, seq (new) = expect_rev + 1, blob: the head's sealed state */
@@ -40,10 +40,10 @@ enum hf_store_op_kind : uint8_t {
     HF_STORE_RESERVE,     /* row.id = version id, amount: use_block.reserved += amount; result in `result` */
     HF_STORE_JOB_PUT,     /* row.id, due_ns in row, blob cursor; fence in expect_rev (claim: fence+1) */
     HF_STORE_JOB_DEL,
-    HF_STORE_AUDIT_APPEND,/* log id in row.id, first index in seq, amount = count of leaves, blob; conflict where
+    HF_STORE_AUDIT_APPEND, /* log id in row.id, first index in seq, amount = count of leaves, blob; conflict where
                              that first index is there already */
-    HF_STORE_AUDIT_HEAD,  /* log id in row.id, seq = size, expect_rev = previous size, blob: sealed head */
-    HF_STORE_BEAT,        /* row.id = node, expect_rev = beat, blob */
+    HF_STORE_AUDIT_HEAD, /* log id in row.id, seq = size, expect_rev = previous size, blob: sealed head */
+    HF_STORE_BEAT,       /* row.id = node, expect_rev = beat, blob */
 };
 struct hf_store_op {
     enum hf_store_op_kind kind;
@@ -58,25 +58,25 @@ struct hf_store_op {
 };
 
 struct hf_store_outcome {
-    uint32_t failed_op;  /* index of the first operation whose condition did not hold (with CONFLICT) */
-    uint64_t result;     /* of RESERVE: the new total */
+    uint32_t failed_op; /* index of the first operation whose condition did not hold (with CONFLICT) */
+    uint64_t result;    /* of RESERVE: the new total */
 };
 
-enum hf_durability : uint8_t {
-    HF_DURABLE = 0,  /* returns after the sync */
-    HF_LAZY = 1,     /* returns when the engine has it; synced with the next group, within lazy_ms_max (20) */
+enum hf_durability {
+    HF_DURABLE = 0, /* returns after the sync */
+    HF_LAZY = 1,    /* returns when the engine has it; synced with the next group, within lazy_ms_max (20) */
 };
 
-enum hf_list_order : uint8_t { HF_LIST_BY_NAME, HF_LIST_BY_ID, HF_LIST_BY_DUE };
+enum hf_list_order { HF_LIST_BY_NAME, HF_LIST_BY_ID, HF_LIST_BY_DUE };
 struct hf_list_query {
     uint16_t table;
-    struct hf_cursor ns;      /* empty: any */
-    struct hf_cursor prefix;  /* of the name */
-    struct hf_cursor after;   /* name, id or 8-byte due of the last row seen; empty: from the start */
-    int64_t due_before_ns;    /* BY_DUE */
+    struct hf_cursor ns;     /* empty: any */
+    struct hf_cursor prefix; /* of the name */
+    struct hf_cursor after;  /* name, id or 8-byte due of the last row seen; empty: from the start */
+    int64_t due_before_ns;   /* BY_DUE */
     enum hf_list_order order;
-    bool without_sealed;      /* rows come with an empty sealed part */
-    uint32_t limit;           /* <= HF_STORE_LIST_MAX */
+    bool without_sealed; /* rows come with an empty sealed part */
+    uint32_t limit;      /* <= HF_STORE_LIST_MAX */
 };
 
 /* Called for each row; borrowed till it returns. Returning false ends the walk (no error). */
@@ -98,10 +98,10 @@ struct hf_audit_batch {
 typedef bool (*hf_audit_batch_fn)(void *arg, const struct hf_audit_batch *batch);
 
 struct hf_store_info {
-    char engine[32];       /* "sqlite" */
+    char engine[32]; /* "sqlite" */
     char version[64];
-    uint32_t schema;       /* version of the schema */
-    uint64_t bytes;        /* on disk */
+    uint32_t schema; /* version of the schema */
+    uint64_t bytes;  /* on disk */
     bool read_only;
     char cluster_id[HF_ID_TEXT_LEN + 1];
 };
@@ -123,16 +123,16 @@ struct hf_store_ops {
                           struct hf_cursor *ret_blob);
     hf_result (*feed_since)(struct hf_store *self, uint16_t shard, uint64_t after_seq, uint32_t limit,
                             hf_change_fn each, void *arg);
-    hf_result (*audit_head_get)(struct hf_store *self, struct hf_id log, struct hf_buf *space, uint64_t *ret_size,
-                                struct hf_cursor *ret_blob);
+    hf_result (*audit_head_get)(struct hf_store *self, struct hf_id log, struct hf_buf *space,
+                                uint64_t *ret_size, struct hf_cursor *ret_blob);
     /* Batches whose first index is >= from, plus the one that holds `from`, in order. */
     hf_result (*audit_read)(struct hf_store *self, struct hf_id log, uint64_t from, uint32_t limit,
                             hf_audit_batch_fn each, void *arg);
     hf_result (*info)(struct hf_store *self, struct hf_store_info *ret_info);
     /* Consistent copy of the whole database, online, to a descriptor that is owned by the caller; progress may
      * be NULL. Gives nothing decryptable: records stay sealed. */
-    hf_result (*backup)(struct hf_store *self, int to_fd, void (*progress)(void *arg, uint64_t done, uint64_t all),
-                        void *arg);
+    hf_result (*backup)(struct hf_store *self, int to_fd,
+                        void (*progress)(void *arg, uint64_t done, uint64_t all), void *arg);
     /* Waits up to timeout for a change by another node; may return early. */
     hf_result (*hint_wait)(struct hf_store *self, int64_t timeout_ns);
     void (*close)(struct hf_store *self);

@@ -25,16 +25,21 @@ void hf_tlog_frontier_write(struct hf_buf *out, const struct hf_tlog_frontier *f
 hf_result hf_tlog_frontier_read(struct hf_cursor *in, struct hf_tlog_frontier *ret_frontier);
 
 /* Reads node hashes of complete subtrees: level, index at that level. */
-typedef hf_result (*hf_tlog_node_fn)(void *arg, unsigned level, uint64_t index, struct hf_tlog_hash *ret_hash);
+typedef hf_result (*hf_tlog_node_fn)(void *arg, unsigned level, uint64_t index,
+                                     struct hf_tlog_hash *ret_hash);
 struct hf_tlog_proof {
     uint32_t count;
     struct hf_tlog_hash path[HF_TLOG_PROOF_MAX];
 };
-hf_result hf_tlog_prove_inclusion(hf_tlog_node_fn node, void *arg, uint64_t index, uint64_t size, struct hf_tlog_proof *ret);
-hf_result hf_tlog_prove_consistency(hf_tlog_node_fn node, void *arg, uint64_t old_size, uint64_t size, struct hf_tlog_proof *ret);
+hf_result hf_tlog_prove_inclusion(hf_tlog_node_fn node, void *arg, uint64_t index, uint64_t size,
+                                  struct hf_tlog_proof *ret);
+hf_result hf_tlog_prove_consistency(hf_tlog_node_fn node, void *arg, uint64_t old_size, uint64_t size,
+                                    struct hf_tlog_proof *ret);
 /* Fails: BAD_SIGNATURE where the proof does not hold. */
-hf_result hf_tlog_check_inclusion(uint64_t index, uint64_t size, struct hf_tlog_hash leaf, const struct hf_tlog_proof *proof, struct hf_tlog_hash root);
-hf_result hf_tlog_check_consistency(uint64_t old_size, uint64_t size, const struct hf_tlog_proof *proof, struct hf_tlog_hash old_root, struct hf_tlog_hash root);
+hf_result hf_tlog_check_inclusion(uint64_t index, uint64_t size, struct hf_tlog_hash leaf,
+                                  const struct hf_tlog_proof *proof, struct hf_tlog_hash root);
+hf_result hf_tlog_check_consistency(uint64_t old_size, uint64_t size, const struct hf_tlog_proof *proof,
+                                    struct hf_tlog_hash old_root, struct hf_tlog_hash root);
 
 /* Checkpoint: origin, size, root; signed by Ed25519 (note type 0x01) and by ML-DSA-44 (cosignature type 0x06). */
 struct hf_tlog_checkpoint {
@@ -45,19 +50,23 @@ struct hf_tlog_checkpoint {
 struct hf_tlog_signer {
     const struct hf_pkey *ed25519; /* either may be NULL */
     const struct hf_pkey *mldsa44;
-    struct hf_cursor name;         /* key name in the note: the origin */
+    struct hf_cursor name; /* key name in the note: the origin */
 };
-hf_result hf_tlog_checkpoint_sign(struct hf_buf *out, const struct hf_tlog_checkpoint *cp, const struct hf_tlog_signer *signer, int64_t wall_ns);
+hf_result hf_tlog_checkpoint_sign(struct hf_buf *out, const struct hf_tlog_checkpoint *cp,
+                                  const struct hf_tlog_signer *signer, int64_t wall_ns);
 /* Needs every non-NULL key of `keys` to have a valid signature. ret borrows from note. */
-hf_result hf_tlog_checkpoint_open(struct hf_cursor note, const struct hf_tlog_signer *keys, struct hf_tlog_checkpoint *ret);
+hf_result hf_tlog_checkpoint_open(struct hf_cursor note, const struct hf_tlog_signer *keys,
+                                  struct hf_tlog_checkpoint *ret);
 /* Verifier key text as C2SP signed-note has it ("name+hash+base64"), for each of the two. */
 hf_result hf_tlog_vkey(struct hf_buf *out, const struct hf_tlog_signer *signer, bool mldsa);
 /* Reads a vkey text; gives a public key. */
 hf_result hf_tlog_vkey_open(struct hf_cursor text, struct hf_cursor *ret_name, struct hf_pkey **ret_key);
 
 /* .tlog-proof: index, inclusion proof, checkpoint in one text (C2SP tlog-proof). */
-hf_result hf_tlog_proof_write(struct hf_buf *out, struct hf_cursor extra, uint64_t index, const struct hf_tlog_proof *proof, struct hf_cursor checkpoint_note);
-hf_result hf_tlog_proof_open(struct hf_cursor text, struct hf_cursor *ret_extra, uint64_t *ret_index, struct hf_tlog_proof *ret_proof, struct hf_cursor *ret_checkpoint_note);
+hf_result hf_tlog_proof_write(struct hf_buf *out, struct hf_cursor extra, uint64_t index,
+                              const struct hf_tlog_proof *proof, struct hf_cursor checkpoint_note);
+hf_result hf_tlog_proof_open(struct hf_cursor text, struct hf_cursor *ret_extra, uint64_t *ret_index,
+                             struct hf_tlog_proof *ret_proof, struct hf_cursor *ret_checkpoint_note);
 
 /* tlog-tiles path of a tile: "tile/0/x001/234" or with ".p/5". level -1: entry bundle ("tile/entries/..."). */
 hf_result hf_tlog_tile_path(struct hf_buf *out, int level, uint64_t index, unsigned width);

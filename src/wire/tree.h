@@ -11,15 +11,24 @@
 #include "base/buf.h"
 
 enum { HF_TREE_DEPTH_MAX = 16, HF_TREE_KEY_MAX = 256 };
-enum hf_tree_tag : uint8_t {
-    HF_TREE_NULL, HF_TREE_FALSE, HF_TREE_TRUE, HF_TREE_INT, HF_TREE_REAL, HF_TREE_TEXT, HF_TREE_BYTES,
-    HF_TREE_ARRAY, HF_TREE_MAP, HF_TREE_CIPHER, HF_TREE_TAG_COUNT
+enum hf_tree_tag {
+    HF_TREE_NULL,
+    HF_TREE_FALSE,
+    HF_TREE_TRUE,
+    HF_TREE_INT,
+    HF_TREE_REAL,
+    HF_TREE_TEXT,
+    HF_TREE_BYTES,
+    HF_TREE_ARRAY,
+    HF_TREE_MAP,
+    HF_TREE_CIPHER,
+    HF_TREE_TAG_COUNT
 };
 
 /* ---- reading: a struct hf_tree borrows one encoded item ---- */
 struct hf_tree {
-    enum hf_tree_tag tag; /* a zeroed tree is NULL: what absent fields read as */
-    uint32_t count;       /* ARRAY, MAP: items; CIPHER: version */
+    enum hf_tree_tag tag;  /* a zeroed tree is NULL: what absent fields read as */
+    uint32_t count;        /* ARRAY, MAP: items; CIPHER: version */
     struct hf_cursor body; /* TEXT BYTES CIPHER: the bytes; ARRAY MAP: the items */
     int64_t number;
     double real;
