@@ -67,4 +67,4 @@ package:
 	@packaging/package.sh
 
 clean:
-	@rm -rf build/dev build/bin build/asan build/tsan build/fuzz build/release build/package build/*.log
+	@rm -rf build/dev build/bin build/asan build/tsan build/fuzz build/release build/package build/package-release build/tidy build/*.log

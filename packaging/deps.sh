@@ -2,10 +2,11 @@
 # Installs what building (and testing) Holdfast needs. It says what and why before it touches anything,
 # and returns at once where all is there already.
 #
-#   packaging/deps.sh [build] [test] [vectors]
+#   packaging/deps.sh [build] [test] [package] [vectors]
 #
 #   build    compiler, build tools and libraries (the default)
 #   test     what `make test` and `make bench` need beyond that
+#   package  what `make package` needs beyond build
 #   vectors  published test vectors, unpacked under build/deps/vectors (never installed)
 #
 # Debian packages are installed with apt (as root, or by sudo). Where the system's OpenSSL is older than
@@ -23,18 +24,20 @@ build_packages=(gcc libc6-dev make cmake ninja-build pkg-config libnghttp2-dev l
 test_packages=(clang clang-tidy clang-format libcmocka-dev python3 python3-hvac python3-jsonschema python3-yaml
     python3-cryptography wrk nginx nghttp2-client valgrind gdb sqlite3 scdoc dpkg-dev fakeroot iproute2 procps
     strace openssl git util-linux)
+package_packages=(dpkg-dev scdoc)
 
 say() { printf '%s\n' "$*"; }
 die() { printf 'deps: %s\n' "$*" >&2; exit 1; }
 
-want_build=0 want_test=0 want_vectors=0
+want_build=0 want_test=0 want_package=0 want_vectors=0
 [ $# -gt 0 ] || set -- build
 for word in "$@"; do
     case $word in
     build) want_build=1 ;;
     test) want_build=1 want_test=1 ;;
+    package) want_build=1 want_package=1 ;;
     vectors) want_vectors=1 ;;
-    *) die "unknown word '$word' (build, test, vectors)" ;;
+    *) die "unknown word '$word' (build, test, package, vectors)" ;;
     esac
 done
 
@@ -175,6 +178,7 @@ if [ "$want_build" = 1 ]; then
         wanted+=("${test_packages[@]}")
         why="to build and test Holdfast"
     fi
+    [ "$want_package" = 0 ] || wanted+=("${package_packages[@]}")
     ensure_packages "$why" "${wanted[@]}"
     if [ "$system_openssl" = 0 ] && [ ! -e "$deps_dir/root/PACKAGES" ]; then
         [ -r "$keyring" ] || die "$keyring is missing (package debian-archive-keyring)"

@@ -261,6 +261,26 @@ def check_once(files):
             yield f"operation {operation} is defined {len(where)} times: {', '.join(sorted(set(where)))}"
 
 
+def check_headers(files):
+    """Every header compiles alone."""
+    include = [f"-I{ROOT}/src", f"-I{ROOT}/include"]
+    deps = ROOT / "build" / "deps" / "root" / "usr" / "include"
+    for path in (deps, *deps.glob("*-linux-*")):
+        include += ["-isystem", str(path)]
+    compiler = os.environ.get("CC", "gcc")
+
+    def alone(name):
+        path = name.split("/", 1)[1]
+        got = subprocess.run([compiler, "-std=gnu2x", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-fsyntax-only",
+                              *include, "-x", "c", "-"], cwd=ROOT, input=f'#include "{path}"\n', text=True,
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        return "" if got.returncode == 0 else f"{name}: does not compile alone\n{got.stdout.strip()}"
+
+    names = [name for name in files if name.startswith(("src/", "include/")) and name.endswith(".h")]
+    with ThreadPoolExecutor(max_workers=int(os.environ.get("JOBS") or os.cpu_count() or 2)) as pool:
+        yield from filter(None, pool.map(alone, names))
+
+
 def check_guards(files):
     seen = {}
     for name in files:
@@ -290,7 +310,7 @@ def check_specs(files):
 
 def check_scripts(files):
     for name in files:
-        first = read(name)[:40].split("\n")[0] if "." not in Path(name).name or name.endswith(".sh") else ""
+        first = read(name)[:40].split("\n")[0]
         if name.endswith(".sh") or first.startswith("#!") and "sh" in first and "python" not in first:
             shell = "sh" if first.startswith("#!/bin/sh") else "bash"
             got = subprocess.run([shell, "-n", name], cwd=ROOT, text=True, stderr=subprocess.PIPE)
@@ -372,6 +392,7 @@ CHECKS = {
     "banned": ("banned functions", check_banned),
     "once": ("one definition of each error and operation", check_once),
     "guards": ("include guards", check_guards),
+    "headers": ("headers compile alone", check_headers),
     "specs": ("cited standards have a proving test", check_specs),
     "scripts": ("scripts parse", check_scripts),
     "tidy": ("clang-tidy", check_tidy),
