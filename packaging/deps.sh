@@ -189,15 +189,20 @@ if [ "$want_build" = 1 ]; then
     fi
 fi
 
-if [ "$want_vectors" = 1 ] && [ ! -e "$deps_dir/vectors/PACKAGES" ] && [ ! -e "$deps_dir/vectors/UNAVAILABLE" ]; then
+if [ "$want_vectors" = 1 ] && [ ! -e "$deps_dir/vectors/PACKAGES" ] &&
+    [ -z "$(find "$deps_dir/vectors/UNAVAILABLE" -mtime -1 2>/dev/null)" ]; then
     say "deps: fetching published test vectors (Debian sid's wycheproof, python3-cryptography-vectors,"
-    say "      golang-github-c2sp-cctv-dev) into $deps_dir/vectors"
+    say "      golang-github-c2sp-cctv-dev) into $deps_dir/vectors (unpacked there, not installed)"
     if ! fetch_unpacked sid "$deps_dir/vectors" wycheproof python3-cryptography-vectors \
         golang-github-c2sp-cctv-dev; then
         rm -rf "$deps_dir/vectors" "$deps_dir/vectors.new"
         mkdir -p "$deps_dir/vectors"
-        say "the packages could not be fetched on $(date -u +%F)" >"$deps_dir/vectors/UNAVAILABLE"
+        {
+            say "The packages could not be fetched on $(date -u +%F):"
+            grep '^E:' "$deps_dir/apt-sid/log" || true
+        } >"$deps_dir/vectors/UNAVAILABLE"
+        rm -rf "$deps_dir/apt-sid"
         say "deps: the vectors could not be had; the tests that need them will count as skipped"
-        say "      (remove $deps_dir/vectors/UNAVAILABLE to try again)"
+        say "      (tried again after a day, or once $deps_dir/vectors/UNAVAILABLE is removed)"
     fi
 fi

@@ -111,7 +111,7 @@ def inner_counts(output):
 
 def skip_reasons(output):
     return [line.strip() for line in output.splitlines() if re.search(r"skip", line, re.I)
-            and not re.search(r"\[  SKIPPED \]|SKIPPED TEST", line)][:3]
+            and not re.search(r"\[ RUN  |\[  SKIPPED \]|SKIPPED TEST", line)][:3]
 
 
 def configure_and_build(preset, *targets):
