@@ -6,6 +6,12 @@
 #include "records/records.h"
 #include "wire/tree.h"
 
+enum {
+    HF_POLICY_NAME_MAX = 128,
+    HF_POLICY_TEXT_MAX = 512 << 10, /* bytes of one policy's text */
+    HF_POLICY_REASON_MAX = 240,
+};
+
 enum hf_capability {
     HF_CAP_CREATE = 1,
     HF_CAP_READ = 2,
@@ -24,10 +30,10 @@ hf_result hf_policy_open(struct hf_records *records, const struct hf_secret *tok
 void hf_policy_close(struct hf_policy *policy);
 
 /* ---- policies (namespace ns; "root" and "default" are built in) ---- */
-struct hf_hcl_error;
-hf_result hf_acl_check_text(struct hf_cursor text, char *ret_error,
-                            size_t error_len); /* parses; BAD_ARGUMENT with reason */
-/* put/delete write through `txn`; apply after its commit makes it current here. */
+/* Parses; BAD_ARGUMENT with the line and the reason in words (never longer than HF_POLICY_REASON_MAX). */
+hf_result hf_acl_check_text(struct hf_cursor text, char *ret_error, size_t error_len);
+/* put/delete write through `txn`; hf_acl_changed after its commit makes it current here. Fails: BAD_ARGUMENT (name,
+ * text, or one that may not be changed: root; default may be replaced, not removed), NOT_FOUND (delete). */
 hf_result hf_acl_put(struct hf_policy *policy, struct hf_txn *txn, struct hf_cursor ns, struct hf_cursor name,
                      struct hf_cursor text);
 hf_result hf_acl_delete(struct hf_policy *policy, struct hf_txn *txn, struct hf_cursor ns,
@@ -48,7 +54,7 @@ struct hf_identity {
     int64_t ttl_ns, max_ttl_ns, period_ns;
     uint64_t uses_left; /* 0: unlimited */
     bool orphan, renewable;
-    const void *inner; /* private: token entry with its compiled ACL */
+    const void *inner; /* private: token entry with its compiled ACL; policy/token.h opens it */
 };
 /* Checks a token. may_wait false: only memory is asked, else WOULD_BLOCK where the store must be. A token carries
  * a MAC, so that garbage costs no store statement. Use limits are counted here. Fails: DENIED (absent, expired,
@@ -59,13 +65,33 @@ hf_result hf_identity_of(struct hf_policy *policy, struct hf_cursor ns, struct h
  * allowed/denied/required parameters accept args. Deny wins; unknown is denied. Fails: DENIED. */
 hf_result hf_identity_may(struct hf_policy *policy, const struct hf_identity *identity, struct hf_cursor path,
                           uint32_t needs, const struct hf_tree *args);
+/* Whether the token may be used from this address (its token_bound_cidrs). Fails: DENIED. */
+hf_result hf_identity_from(const struct hf_identity *identity, const uint8_t ip[16]);
+/* hf_capability bits; 0 where nothing is said of the path. A root identity has all but DENY. */
 uint32_t hf_identity_capabilities(struct hf_policy *policy, const struct hf_identity *identity,
                                   struct hf_cursor path);
 
 /* ---- rate limits: per source and per role; a fixed table, sharded, no allocation ---- */
-/* Counts one failed try of `what` ("login", "unseal", ...) from ip/role; RATE_LIMITED while locked out. */
+/* Failures are counted for the pair of source and role and for the source alone (an IPv6 source is its /64); from
+ * HF_LIMITS_PAIR_TRIES or HF_LIMITS_SOURCE_TRIES within HF_LIMITS_WINDOW_S on, it is locked out, each further
+ * failure for twice as long, at most HF_LIMITS_LOCK_MAX_S. Success forgets the pair. ip: v4-mapped or IPv6. */
+enum {
+    HF_LIMITS_PAIR_TRIES = 5,
+    HF_LIMITS_SOURCE_TRIES = 100,
+    HF_LIMITS_WINDOW_S = 900,
+    HF_LIMITS_LOCK_MIN_S = 2,
+    HF_LIMITS_LOCK_MAX_S = 900,
+};
+/* RATE_LIMITED while locked out. */
 hf_result hf_limits_check(struct hf_policy *policy, const uint8_t ip[16], struct hf_cursor role);
 void hf_limits_failed(struct hf_policy *policy, const uint8_t ip[16], struct hf_cursor role);
 void hf_limits_succeeded(struct hf_policy *policy, const uint8_t ip[16], struct hf_cursor role);
+/* The same table for who has no struct hf_policy yet (unseal). */
+struct hf_limits;
+hf_result hf_limits_new(const struct hf_clock *clock, struct hf_limits **ret_limits);
+void hf_limits_free(struct hf_limits *limits);
+hf_result hf_limits_table_check(struct hf_limits *limits, const uint8_t ip[16], struct hf_cursor role);
+void hf_limits_table_failed(struct hf_limits *limits, const uint8_t ip[16], struct hf_cursor role);
+void hf_limits_table_succeeded(struct hf_limits *limits, const uint8_t ip[16], struct hf_cursor role);
 
 #endif
