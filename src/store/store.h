@@ -34,16 +34,18 @@ struct hf_row {
 enum hf_store_op_kind {
     HF_STORE_PUT_IF = 1,  /* row; expect_rev 0: must not exist; row.rev must be expect_rev + 1 */
     HF_STORE_DEL_IF,      /* row.table, row.id; expect_rev */
-    HF_STORE_HEAD_CAS,    /* shard, seq (new) = expect_rev + 1, blob: the head's sealed state */
+    HF_STORE_HEAD_CAS,    /* shard, seq (new) > expect_rev (now), blob: the head's sealed state */
     HF_STORE_FEED_APPEND, /* shard, seq, row.{table,id,rev}, blob: what the feed's leaf says */
     HF_STORE_ONCE,        /* hash (32 bytes), expires_ns: conflict where it is there already */
     HF_STORE_RESERVE,     /* row.id = version id, amount: use_block.reserved += amount; result in `result` */
-    HF_STORE_JOB_PUT,     /* row.id, due_ns in row, blob cursor; fence in expect_rev (claim: fence+1) */
-    HF_STORE_JOB_DEL,
+    HF_STORE_JOB_PUT,     /* row.id, row.due_ns, blob: cursor; expect_rev: its fence now (0: must not exist);
+                             seq: its fence from here: expect_rev + 1 claims (or creates), expect_rev steps */
+    HF_STORE_JOB_DEL,     /* row.id, expect_rev: its fence */
     HF_STORE_AUDIT_APPEND, /* log id in row.id, first index in seq, amount = count of leaves, blob; conflict where
-                             that first index is there already */
+                             that first index is there already with other content (the same again is OK, so that
+                             what was sent may be sent again) */
     HF_STORE_AUDIT_HEAD, /* log id in row.id, seq = size, expect_rev = previous size, blob: sealed head */
-    HF_STORE_BEAT,       /* row.id = node, expect_rev = beat, blob */
+    HF_STORE_BEAT,       /* row.id = node, expect_rev = beat now (0: must not exist; then one more), blob */
 };
 struct hf_store_op {
     enum hf_store_op_kind kind;
@@ -64,16 +66,47 @@ struct hf_store_outcome {
 
 enum hf_durability {
     HF_DURABLE = 0, /* returns after the sync */
-    HF_LAZY = 1,    /* returns when the engine has it; synced with the next group, within lazy_ms_max (20) */
+    HF_LAZY = 1,    /* returns when the store process has it; synced with the next group, within 20 ms. Its
+                       conditions are checked then: a conflict is counted and logged, no one is told. Where the store
+                       cannot write what it took, it keeps it, refuses further lazy ones, and tries again. A lazy
+                       transaction may run twice after the store process died: use idempotent operations. */
 };
+
+/* One caller's transaction, for commit_many. */
+struct hf_store_txn {
+    const struct hf_store_op *ops;
+    size_t count;
+    struct hf_store_outcome outcome; /* filled */
+    hf_result result;                /* filled */
+};
+
+/* Rows of `job` and `node`. */
+struct hf_job {
+    struct hf_id id;
+    int64_t due_ns;
+    uint64_t fence;
+    struct hf_cursor cursor;
+};
+typedef bool (*hf_job_fn)(void *arg, const struct hf_job *job);
+struct hf_node {
+    struct hf_id id;
+    uint64_t beat;
+    struct hf_cursor blob;
+};
+typedef bool (*hf_node_fn)(void *arg, const struct hf_node *node);
+/* Takes the next piece of a stream; a failure ends it. */
+typedef hf_result (*hf_store_sink)(void *arg, struct hf_cursor bytes);
 
 enum hf_list_order { HF_LIST_BY_NAME, HF_LIST_BY_ID, HF_LIST_BY_DUE };
 struct hf_list_query {
     uint16_t table;
     struct hf_cursor ns;     /* empty: any */
     struct hf_cursor prefix; /* of the name */
-    struct hf_cursor after;  /* name, id or 8-byte due of the last row seen; empty: from the start */
-    int64_t due_before_ns;   /* BY_DUE */
+    struct hf_cursor
+        after; /* name, id or 8-byte due (big-endian) of the last row seen; empty: from the start */
+    struct hf_cursor
+        after_id;          /* with after: that row's id, so that its equals in name or due are not left out */
+    int64_t due_before_ns; /* BY_DUE: rows with 0 < due < this */
     enum hf_list_order order;
     bool without_sealed; /* rows come with an empty sealed part */
     uint32_t limit;      /* <= HF_STORE_LIST_MAX */
@@ -111,7 +144,8 @@ struct hf_store_ops {
     const char *name;
     /* All calls block, are thread-safe, and fail with STORE_DOWN, STORE_FULL, STORE_READ_ONLY, STORE_BUSY,
      * CORRUPT (a damaged page), TIMEOUT, beside what is said. */
-    /* CONFLICT: nothing was written. COMMIT_UNKNOWN: it may have been; ask (get, audit_read) before retrying. */
+    /* CONFLICT: nothing was written. COMMIT_UNKNOWN: it may have been; ask (get, audit_read) before retrying.
+     * count 0, DURABLE: a barrier: returns when every lazy one taken before is durable. */
     hf_result (*commit)(struct hf_store *self, const struct hf_store_op *ops, size_t count,
                         enum hf_durability durability, struct hf_store_outcome *ret_outcome);
     /* sealed etc. copied to `space`; NOT_FOUND. */
@@ -129,10 +163,15 @@ struct hf_store_ops {
     hf_result (*audit_read)(struct hf_store *self, struct hf_id log, uint64_t from, uint32_t limit,
                             hf_audit_batch_fn each, void *arg);
     hf_result (*info)(struct hf_store *self, struct hf_store_info *ret_info);
-    /* Consistent copy of the whole database, online, to a descriptor that is owned by the caller; progress may
-     * be NULL. Gives nothing decryptable: records stay sealed. */
-    hf_result (*backup)(struct hf_store *self, int to_fd,
-                        void (*progress)(void *arg, uint64_t done, uint64_t all), void *arg);
+    /* Consistent copy of the whole database, online, as a stream that every engine restores (store/backup.h).
+     * Gives nothing decryptable: records stay sealed. */
+    hf_result (*backup)(struct hf_store *self, hf_store_sink sink, void *arg);
+    /* Jobs with due < due_before_ns, by due; nodes by id. */
+    hf_result (*job_list)(struct hf_store *self, int64_t due_before_ns, uint32_t limit, hf_job_fn each,
+                          void *arg);
+    hf_result (*node_list)(struct hf_store *self, hf_node_fn each, void *arg);
+    /* Many callers' transactions with one sync; each has its own outcome. NULL where the engine cannot. */
+    void (*commit_many)(struct hf_store *self, struct hf_store_txn *txns, size_t count);
     /* Waits up to timeout for a change by another node; may return early. */
     hf_result (*hint_wait)(struct hf_store *self, int64_t timeout_ns);
     void (*close)(struct hf_store *self);
@@ -141,18 +180,17 @@ struct hf_store { /* first member of every implementation */
     const struct hf_store_ops *ops;
 };
 
-/* Engine SQLite on one file: WAL, synchronous=FULL, group commit by one writer thread, readers beside it,
- * schema migrations by version (PRAGMA user_version). path is created with mode 0600. lazy sync within 20 ms. */
+/* Engine SQLite on one file: WAL, synchronous=FULL, group commit, readers beside it, schema migrations by version
+ * (PRAGMA user_version). path is created with mode 0600. Opens all it will ever open before it returns; its threads
+ * start at first need. Fails: STORE_BUSY where another process has the file, CORRUPT, STORE_READ_ONLY, STORE_FULL,
+ * UNSUPPORTED (schema of a later version). A file that cannot be written is opened for reading: commits fail. */
 hf_result hf_store_sqlite_open(const char *path, struct hf_store **ret_store);
 
-/* Codec of the store's calls for frames (STORE, STORED), shared by the remote implementation and the store role. */
-/* Serves one STORE frame body on `engine`, writing the STORED body. Never fails: errors are in the answer. */
-void hf_store_serve(struct hf_store *engine, struct hf_cursor body, struct hf_buf *out);
-
-/* Implementation over a process boundary: `links` stream sockets to a store role; each calling thread takes one
- * for its call, so that up to `count` calls are under way. Sockets are owned by the store from here.
+/* Implementation over a process boundary: `links` are stream sockets to a store role. Some of them carry lazy
+ * transactions only; of the others each calling thread takes one for its call, and waits where none is free.
+ * Sockets are owned by the store from here (also when it fails). Starts a thread.
  * A closed link gives STORE_DOWN (reads, unsent writes) or COMMIT_UNKNOWN; relink gives it new ones after the role
- * was restarted. */
+ * was restarted, and sends again what lazy ones were not yet acknowledged. */
 hf_result hf_store_remote_open(const int *links, size_t count, struct hf_store **ret_store);
 hf_result hf_store_remote_relink(struct hf_store *store, const int *links, size_t count);
 
