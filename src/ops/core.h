@@ -2,6 +2,8 @@
 #ifndef HF_OPS_CORE_H
 #define HF_OPS_CORE_H
 
+#include <pthread.h>
+
 #include "ops/ops.h"
 
 struct hf_seal;     /* seal/seal.h */
@@ -38,11 +40,20 @@ struct hf_core {
     struct hf_seal *seal;
     struct hf_metrics *metrics;
     struct hf_posture_source posture;
+    struct hf_metrics_source more_metrics;
+    pthread_mutex_t lifecycle; /* held by unlock and lock; never on a data operation's way */
+    char fault[192];
     /* Non-NULL only while unsealed. Readers take them inside an epoch; sealing swaps to NULL, then retires. */
     struct hf_unsealed *_Atomic unsealed;
 };
 
 struct hf_mount_table; /* ops/mounts.c */
+
+/* Counters that other processes report (fronts), added to sys/metrics: writes Prometheus text. */
+struct hf_metrics_source {
+    void (*write)(void *arg, struct hf_buf *out);
+    void *arg;
+};
 
 struct hf_unsealed { /* everything that exists only while unsealed */
     struct hf_records *records;
@@ -62,6 +73,16 @@ hf_result hf_core_new(const struct hf_core_config *config, struct hf_store *stor
                       struct hf_keystore *keystore, const struct hf_clock *clock, struct hf_core **ret_core);
 void hf_core_free(struct hf_core *core); /* seals first */
 
+/* The seal is UNSEALED: opens records, audit, policy, keys and mounts with its keyring, and publishes them. Fails as
+ * they do; then all is closed, the seal locked again, and hf_core_fault() says what was found. */
+hf_result hf_core_unlock(struct hf_core *core);
+/* Withdraws core->unsealed, locks the seal, and closes what was withdrawn once no call uses it any more. */
+void hf_core_lock(struct hf_core *core);
+/* What the last failed unlock met, for the operator's log and answer: static text, "" if nothing. */
+const char *hf_core_fault(struct hf_core *core);
+/* Work by time (expired tokens, key rotation, freeing what was retired): call about once a second. */
+void hf_core_tick(struct hf_core *core);
+
 /* Per thread of the core. */
 struct hf_core_thread;
 hf_result hf_core_thread_new(struct hf_core *core, unsigned index, struct hf_core_thread **ret);
@@ -78,6 +99,9 @@ void hf_core_answer_failed(struct hf_buf *out, uint64_t frame_id, enum hf_code c
 const struct hf_mount *hf_mount_find(const struct hf_mount_table *table, struct hf_cursor ns,
                                      struct hf_cursor path);
 hf_result hf_mounts_load(struct hf_records *records, struct hf_mount_table **ret_table);
+/* Namespace by its path ("team/a", with or without a last slash); its 16-byte id borrows from the table. Fails: NOT_FOUND. */
+hf_result hf_namespace_find(const struct hf_mount_table *table, struct hf_cursor path,
+                            struct hf_cursor *ret_ns);
 void hf_mounts_free(struct hf_mount_table *table);
 
 #endif

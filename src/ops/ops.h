@@ -27,6 +27,7 @@ enum hf_engine { /* what serves a mount; sys and auth/token are always there */
                  HF_ENGINE_KV,
                  HF_ENGINE_APPROLE,
                  HF_ENGINE_CERT,
+                 HF_ENGINE_AUDIT,
                  HF_ENGINE_COUNT
 };
 enum hf_when { HF_WHEN_ANY, HF_WHEN_SEALED, HF_WHEN_INITIALIZED, HF_WHEN_UNSEALED };
