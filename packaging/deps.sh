@@ -189,12 +189,19 @@ if [ "$want_build" = 1 ]; then
     fi
 fi
 
-if [ "$want_vectors" = 1 ] && [ ! -e "$deps_dir/vectors/PACKAGES" ] &&
+# The package wycheproof is programs alone: the vectors are in golang-github-c2sp-wycheproof-dev.
+vector_packages=(golang-github-c2sp-wycheproof-dev python3-cryptography-vectors golang-github-c2sp-cctv-dev)
+have_vectors() {
+    local package
+    for package in "${vector_packages[@]}"; do
+        grep -q "^${package}_" "$deps_dir/vectors/PACKAGES" 2>/dev/null || return 1
+    done
+}
+if [ "$want_vectors" = 1 ] && ! have_vectors &&
     [ -z "$(find "$deps_dir/vectors/UNAVAILABLE" -mtime -1 2>/dev/null)" ]; then
-    say "deps: fetching published test vectors (Debian sid's wycheproof, python3-cryptography-vectors,"
-    say "      golang-github-c2sp-cctv-dev) into $deps_dir/vectors (unpacked there, not installed)"
-    if ! fetch_unpacked sid "$deps_dir/vectors" wycheproof python3-cryptography-vectors \
-        golang-github-c2sp-cctv-dev; then
+    say "deps: fetching published test vectors from Debian sid into $deps_dir/vectors (unpacked there, not installed):"
+    say "      ${vector_packages[*]}"
+    if ! fetch_unpacked sid "$deps_dir/vectors" "${vector_packages[@]}"; then
         rm -rf "$deps_dir/vectors" "$deps_dir/vectors.new"
         mkdir -p "$deps_dir/vectors"
         {
