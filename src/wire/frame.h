@@ -15,6 +15,8 @@ enum hf_frame_type {
     HF_FRAME_CONTROL = 5, /* supervisor <-> role: see roles/control.h; may carry descriptors */
     HF_FRAME_PING = 6,
     HF_FRAME_PONG = 7,
+    HF_FRAME_STATS = 8, /* front -> core, about once a second, unasked: a tree map of counters since start */
+    HF_FRAME_TYPE_COUNT
 };
 struct hf_frame {
     enum hf_frame_type type;

@@ -2,15 +2,16 @@
  * their answers. Faces (HTTP, later KMIP) translate to it and back; handlers know nothing else.
  *
  * Encoding: tag u8, then  NULL FALSE TRUE: nothing; INT: i64; REAL: 8 bytes IEEE 754 of a double;
- * TEXT, BYTES: u32 length and bytes; ARRAY: u32 byte length, u32 count, items; MAP: u32 byte length, u32 count,
- * entries of u16 key length, key, item; CIPHER: u32 version, u32 length, bytes (JSON: "vault:vN:" and base64).
- * BYTES becomes base64 in JSON. TEXT is UTF-8. Depth <= HF_TREE_DEPTH_MAX. Pure; never allocates. */
+ * TEXT, BYTES: u32 length and bytes; ARRAY: u32 byte length of the items, u32 count, items; MAP: u32 byte length of the
+ * entries, u32 count, entries of u16 key length, key, item; CIPHER: u32 version, u32 length, bytes (JSON:
+ * "vault:vN:" and base64). BYTES becomes base64 in JSON. TEXT and keys are UTF-8. At most HF_TREE_DEPTH_MAX
+ * containers within each other. Big-endian. Pure; never allocates. */
 #ifndef HF_WIRE_TREE_H
 #define HF_WIRE_TREE_H
 
 #include "base/buf.h"
 
-enum { HF_TREE_DEPTH_MAX = 16, HF_TREE_KEY_MAX = 256 };
+enum { HF_TREE_DEPTH_MAX = 32, HF_TREE_KEY_MAX = 256, HF_TREE_UNIQUE_MAX = 4096 };
 enum hf_tree_tag {
     HF_TREE_NULL,
     HF_TREE_FALSE,
@@ -34,12 +35,17 @@ struct hf_tree {
     double real;
 };
 
-/* Checks the whole item (lengths, depth, tags, unique keys not required) and opens it. Call once on bytes from
+/* Checks the whole item (lengths, depth, tags, UTF-8; unique keys not required) and opens it. Call once on bytes from
  * another process; the accessors below then cannot fail on structure. Fails: BAD_REQUEST. */
 hf_result hf_tree_open(struct hf_cursor bytes, struct hf_tree *ret_tree);
 /* Map member; a NULL tree where absent or where `map` is no map. */
 struct hf_tree hf_tree_get(const struct hf_tree *map, const char *key);
 bool hf_tree_has(const struct hf_tree *map, const char *key);
+struct hf_tree hf_tree_get_slice(const struct hf_tree *map, struct hf_cursor key);
+bool hf_tree_has_slice(const struct hf_tree *map, struct hf_cursor key);
+/* Whether the keys of `count` encoded map entries differ from each other; count <= HF_TREE_UNIQUE_MAX, else
+ * false. Sorts, so that chosen keys cannot make it slow. */
+bool hf_tree_keys_unique(struct hf_cursor entries, uint32_t count);
 
 struct hf_tree_iter {
     struct hf_cursor rest;
@@ -63,13 +69,15 @@ struct hf_tree_writer {
     struct hf_buf *out;
     uint32_t depth;
     struct {
-        size_t start; /* where the container's length stands */
+        uint32_t start; /* where the container's length stands */
         uint32_t count;
         bool map;
+        bool keyed; /* map: a key waits for its item */
     } open[HF_TREE_DEPTH_MAX];
 };
 struct hf_tree_writer hf_tree_writer(struct hf_buf *out);
-/* In a map, hf_tw_key() comes before each item. Misuse aborts in debug builds; overflow shows in out->overflow. */
+/* In a map, hf_tw_key() comes before each item. Misuse aborts; what does not fit (bytes, depth, a key beyond
+ * HF_TREE_KEY_MAX) shows in out->overflow. */
 void hf_tw_key(struct hf_tree_writer *w, struct hf_cursor key);
 void hf_tw_null(struct hf_tree_writer *w);
 void hf_tw_bool(struct hf_tree_writer *w, bool value);
