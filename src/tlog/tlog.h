@@ -14,7 +14,7 @@ struct hf_tlog_hash {
 struct hf_tlog_hash hf_tlog_leaf(struct hf_cursor data);
 struct hf_tlog_hash hf_tlog_node(struct hf_tlog_hash left, struct hf_tlog_hash right);
 
-/* Append-only frontier: O(log n) memory. */
+/* Append-only frontier: O(log n) memory. Append: two compressions of SHA-256, amortised. */
 struct hf_tlog_frontier {
     uint64_t size;
     struct hf_tlog_hash nodes[64]; /* full subtrees, largest first */
@@ -65,10 +65,14 @@ hf_result hf_tlog_vkey_open(struct hf_cursor text, struct hf_cursor *ret_name, s
 /* .tlog-proof: index, inclusion proof, checkpoint in one text (C2SP tlog-proof). */
 hf_result hf_tlog_proof_write(struct hf_buf *out, struct hf_cursor extra, uint64_t index,
                               const struct hf_tlog_proof *proof, struct hf_cursor checkpoint_note);
+/* ret_extra: its base64 text, empty where there is none. Checks the form only: verify the checkpoint, then the
+ * inclusion of the leaf. Fails: BAD_SIGNATURE. */
 hf_result hf_tlog_proof_open(struct hf_cursor text, struct hf_cursor *ret_extra, uint64_t *ret_index,
                              struct hf_tlog_proof *ret_proof, struct hf_cursor *ret_checkpoint_note);
 
 /* tlog-tiles path of a tile: "tile/0/x001/234" or with ".p/5". level -1: entry bundle ("tile/entries/..."). */
 hf_result hf_tlog_tile_path(struct hf_buf *out, int level, uint64_t index, unsigned width);
+/* Reads such a path. Fails: NOT_FOUND on any other form. */
+hf_result hf_tlog_tile_parse(struct hf_cursor path, int *ret_level, uint64_t *ret_index, unsigned *ret_width);
 
 #endif
