@@ -397,8 +397,7 @@ static int on_complete(llhttp_t *parser)
     return HPE_PAUSED;
 }
 
-static hf_result read_response(struct hf_client *c, bool head, int64_t deadline, struct hf_response *response,
-                               bool *ret_any)
+static hf_result read_response(struct hf_client *c, bool head, int64_t deadline, struct hf_response *response)
 {
     llhttp_settings_t settings;
     llhttp_settings_init(&settings);
