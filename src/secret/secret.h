@@ -35,7 +35,7 @@ struct hf_secret_report {
 hf_result hf_secret_arena_open(size_t bytes, bool require_all);
 void hf_secret_arena_report(struct hf_secret_report *ret_report);
 
-/* Gives: a secret of len zero bytes / of random bytes (getrandom) / of the bytes at `from`, which are wiped.
+/* Gives: a secret of len zero bytes / of random bytes (getrandom) / of the bytes at `from`, which are wiped in any case.
  * Takes: 1 <= len <= HF_SECRET_MAX. Fails: NO_MEMORY, NO_ENTROPY, BAD_ARGUMENT; *ret untouched. */
 hf_result hf_secret_new(size_t len, struct hf_secret **ret_secret);
 hf_result hf_secret_random(size_t len, struct hf_secret **ret_secret);
