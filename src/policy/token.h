@@ -82,11 +82,11 @@ hf_result hf_token_revoke_orphan(struct hf_policy *policy, struct hf_cursor ns, 
 hf_result hf_token_accessors(struct hf_policy *policy, struct hf_cursor ns,
                              bool (*each)(void *arg, struct hf_id accessor), void *arg);
 /* Removes what has expired (tokens with their children, secret IDs) and finishes broken revocations. Called by the
- * core's timer every few seconds; does at most a bounded part, ret_more says that some is left. */
-hf_result hf_tokens_tidy(struct hf_policy *policy, int64_t now_wall_ns, bool *ret_more);
+ * core's timer about once a second; each call does a bounded part. */
+hf_result hf_tokens_tidy(struct hf_policy *policy, int64_t now_wall_ns);
 
 struct hf_policy_stats {
-    uint64_t tokens, cached, hits, misses, policies, compiled;
+    uint64_t cached, misses, policies, compiled;
 };
 void hf_policy_stats(struct hf_policy *policy, struct hf_policy_stats *ret_stats);
 

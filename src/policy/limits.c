@@ -1,0 +1,181 @@
+/* Failed tries by source and by source and role. A fixed table: sets of a few ways under one short lock each; a full
+ * set forgets the one that was quiet longest, never one that is locked out while another is not. */
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "crypto/crypto.h"
+#include "crypto/hash.h"
+#include "policy/internal.h"
+
+enum { SETS = 1024, WAYS = 8 };
+
+struct counter {
+    uint8_t key[16]; /* zero: free */
+    uint32_t failures;
+    int64_t since_ns, last_ns, locked_until_ns; /* boot time */
+};
+
+struct set {
+    pthread_mutex_t mutex;
+    struct counter ways[WAYS];
+};
+
+struct hf_limits {
+    const struct hf_clock *clock;
+    uint8_t salt[16];
+    struct set sets[SETS];
+};
+
+hf_result hf_limits_new(const struct hf_clock *clock, struct hf_limits **ret_limits)
+{
+    struct hf_limits *limits = calloc(1, sizeof(*limits));
+    if (limits == NULL)
+        return HF_FAIL(NO_MEMORY);
+    limits->clock = clock;
+    hf_result done = hf_random(limits->salt, sizeof(limits->salt));
+    if (!HF_IS_OK(done)) {
+        free(limits);
+        return done;
+    }
+    for (size_t i = 0; i < SETS; i++)
+        pthread_mutex_init(&limits->sets[i].mutex, NULL);
+    *ret_limits = limits;
+    return HF_DONE;
+}
+
+void hf_limits_free(struct hf_limits *limits)
+{
+    if (limits == NULL)
+        return;
+    for (size_t i = 0; i < SETS; i++)
+        pthread_mutex_destroy(&limits->sets[i].mutex);
+    free(limits);
+}
+
+/* Whoever has an IPv6 address has the 2^64 beside it. */
+static size_t source_len(const uint8_t ip[16])
+{
+    static const uint8_t v4_mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    return memcmp(ip, v4_mapped, sizeof(v4_mapped)) == 0 ? 16 : 8; /* public bytes */
+}
+
+/* Salted, so that nobody can choose names that fall into one set. */
+static hf_result key_of(struct hf_limits *limits, const uint8_t ip[16], bool with_role, struct hf_cursor role,
+                        uint8_t ret_key[static 16])
+{
+    uint8_t digest[32], kind = with_role;
+    struct hf_cursor parts[] = {hf_cursor(limits->salt, sizeof(limits->salt)), hf_cursor(&kind, 1),
+                                hf_cursor(ip, source_len(ip)), role};
+    TRY(hf_hash_parts(HF_SHA2_256, parts, with_role ? 4 : 3, digest));
+    memcpy(ret_key, digest, 16);
+    return HF_DONE;
+}
+
+static struct set *set_of(struct hf_limits *limits, const uint8_t key[16])
+{
+    return &limits->sets[((size_t)key[14] << 8 | key[15]) % SETS];
+}
+
+static struct counter *find(struct set *set, const uint8_t key[16])
+{
+    for (size_t i = 0; i < WAYS; i++)
+        if (memcmp(set->ways[i].key, key, 16) == 0) /* public bytes */
+            return &set->ways[i];
+    return NULL;
+}
+
+static struct counter *place_for(struct set *set, int64_t now)
+{
+    struct counter *best = &set->ways[0];
+    for (size_t i = 1; i < WAYS; i++) {
+        struct counter *c = &set->ways[i];
+        bool locked = c->locked_until_ns > now, best_locked = best->locked_until_ns > now;
+        if (locked != best_locked ? best_locked : c->last_ns < best->last_ns)
+            best = c;
+    }
+    return best;
+}
+
+static bool locked_out(struct hf_limits *limits, const uint8_t key[16], int64_t now)
+{
+    struct set *set = set_of(limits, key);
+    pthread_mutex_lock(&set->mutex);
+    const struct counter *c = find(set, key);
+    bool locked = c != NULL && c->locked_until_ns > now;
+    pthread_mutex_unlock(&set->mutex);
+    return locked;
+}
+
+static void count_failure(struct hf_limits *limits, const uint8_t key[16], uint32_t tries, int64_t now)
+{
+    struct set *set = set_of(limits, key);
+    pthread_mutex_lock(&set->mutex);
+    struct counter *c = find(set, key);
+    if (c == NULL) {
+        c = place_for(set, now);
+        *c = (struct counter){.since_ns = now};
+        memcpy(c->key, key, 16);
+    }
+    if (now - HF_MAX(c->last_ns, c->since_ns) > HF_LIMITS_WINDOW_S * HF_SECOND) {
+        c->failures = 0;
+        c->since_ns = now;
+    }
+    c->last_ns = now;
+    if (c->failures < UINT32_MAX)
+        c->failures++;
+    if (c->failures >= tries) {
+        uint32_t doublings = HF_MIN(c->failures - tries, 20u);
+        int64_t seconds = HF_MIN((int64_t)HF_LIMITS_LOCK_MIN_S << doublings, (int64_t)HF_LIMITS_LOCK_MAX_S);
+        c->locked_until_ns = now + seconds * HF_SECOND;
+    }
+    pthread_mutex_unlock(&set->mutex);
+}
+
+hf_result hf_limits_table_check(struct hf_limits *limits, const uint8_t ip[16], struct hf_cursor role)
+{
+    uint8_t pair[16], source[16];
+    int64_t now = hf_boot_ns(limits->clock);
+    TRY(key_of(limits, ip, true, role, pair));
+    TRY(key_of(limits, ip, false, role, source));
+    if (locked_out(limits, pair, now) || locked_out(limits, source, now))
+        return HF_FAIL(RATE_LIMITED);
+    return HF_DONE;
+}
+
+void hf_limits_table_failed(struct hf_limits *limits, const uint8_t ip[16], struct hf_cursor role)
+{
+    uint8_t key[16];
+    int64_t now = hf_boot_ns(limits->clock);
+    if (HF_IS_OK(key_of(limits, ip, true, role, key)))
+        count_failure(limits, key, HF_LIMITS_PAIR_TRIES, now);
+    if (HF_IS_OK(key_of(limits, ip, false, role, key)))
+        count_failure(limits, key, HF_LIMITS_SOURCE_TRIES, now);
+}
+
+void hf_limits_table_succeeded(struct hf_limits *limits, const uint8_t ip[16], struct hf_cursor role)
+{
+    uint8_t key[16];
+    if (!HF_IS_OK(key_of(limits, ip, true, role, key)))
+        return;
+    struct set *set = set_of(limits, key);
+    pthread_mutex_lock(&set->mutex);
+    struct counter *c = find(set, key);
+    if (c != NULL)
+        *c = (struct counter){0};
+    pthread_mutex_unlock(&set->mutex);
+}
+
+hf_result hf_limits_check(struct hf_policy *policy, const uint8_t ip[16], struct hf_cursor role)
+{
+    return hf_limits_table_check(policy->limits, ip, role);
+}
+
+void hf_limits_failed(struct hf_policy *policy, const uint8_t ip[16], struct hf_cursor role)
+{
+    hf_limits_table_failed(policy->limits, ip, role);
+}
+
+void hf_limits_succeeded(struct hf_policy *policy, const uint8_t ip[16], struct hf_cursor role)
+{
+    hf_limits_table_succeeded(policy->limits, ip, role);
+}
