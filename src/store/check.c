@@ -1,0 +1,85 @@
+#include "store/check.h"
+
+static hf_result check_row(const struct hf_row *row)
+{
+    if (row->ns.left > HF_STORE_NS_MAX || row->name.left > HF_STORE_NAME_MAX ||
+        row->sealed.left > HF_STORE_RECORD_MAX)
+        return HF_FAIL(TOO_LARGE);
+    return row->due_ns < 0 ? HF_FAIL(BAD_ARGUMENT) : HF_DONE;
+}
+
+static hf_result check_op(const struct hf_store_op *op)
+{
+    if (op->expect_rev >= HF_STORE_NUMBER_MAX || op->seq > HF_STORE_NUMBER_MAX ||
+        op->amount > HF_STORE_NUMBER_MAX || op->blob.left > HF_STORE_RECORD_MAX)
+        return HF_FAIL(TOO_LARGE);
+    bool fits = true;
+    switch (op->kind) {
+    case HF_STORE_PUT_IF:
+        TRY(check_row(&op->row));
+        fits = op->row.rev == op->expect_rev + 1;
+        break;
+    case HF_STORE_DEL_IF:
+    case HF_STORE_JOB_DEL:
+        fits = op->expect_rev > 0;
+        break;
+    case HF_STORE_HEAD_CAS:
+        fits = op->shard < HF_STORE_SHARDS && op->seq > op->expect_rev && op->seq <= HF_STORE_SEQ_MAX;
+        break;
+    case HF_STORE_FEED_APPEND:
+        fits = op->shard < HF_STORE_SHARDS && op->seq > 0 && op->seq <= HF_STORE_SEQ_MAX &&
+               op->row.rev <= HF_STORE_NUMBER_MAX;
+        break;
+    case HF_STORE_ONCE:
+        fits = op->hash.left == HF_STORE_HASH_LEN && op->expires_ns >= 0;
+        break;
+    case HF_STORE_RESERVE:
+    case HF_STORE_BEAT:
+        break;
+    case HF_STORE_JOB_PUT:
+        fits = op->row.due_ns >= 0 &&
+               (op->seq == op->expect_rev + 1 || (op->seq == op->expect_rev && op->seq > 0));
+        break;
+    case HF_STORE_AUDIT_APPEND:
+        fits =
+            op->amount > 0 && op->amount <= HF_STORE_INDEX_MAX && op->seq <= HF_STORE_INDEX_MAX - op->amount;
+        break;
+    case HF_STORE_AUDIT_HEAD:
+        fits = op->seq >= op->expect_rev;
+        break;
+    default:
+        fits = false;
+    }
+    return fits ? HF_DONE : HF_FAIL(BAD_ARGUMENT);
+}
+
+hf_result hf_store_ops_check(const struct hf_store_op *ops, size_t count, size_t *ret_bytes)
+{
+    size_t bytes = 0;
+    if (count > HF_STORE_TXN_OPS_MAX)
+        return HF_FAIL(TOO_LARGE);
+    for (size_t i = 0; i < count; i++) {
+        TRY(check_op(&ops[i]));
+        bytes += ops[i].row.ns.left + ops[i].row.name.left + ops[i].row.sealed.left + ops[i].hash.left +
+                 ops[i].blob.left; /* each is bounded above: cannot wrap */
+    }
+    if (bytes > HF_STORE_ONE_TXN_MAX)
+        return HF_FAIL(TOO_LARGE);
+    *ret_bytes = bytes;
+    return HF_DONE;
+}
+
+hf_result hf_store_query_check(const struct hf_list_query *query)
+{
+    if (query->limit > HF_STORE_LIST_MAX || query->ns.left > HF_STORE_NS_MAX ||
+        query->prefix.left > HF_STORE_NAME_MAX || query->after.left > HF_STORE_NAME_MAX)
+        return HF_FAIL(TOO_LARGE);
+    bool fits =
+        query->order == HF_LIST_BY_NAME || query->order == HF_LIST_BY_ID || query->order == HF_LIST_BY_DUE;
+    if (query->order == HF_LIST_BY_ID)
+        fits = query->after.left == 0 || query->after.left == sizeof(struct hf_id);
+    if (query->order == HF_LIST_BY_DUE)
+        fits = query->after.left == 0 || query->after.left == sizeof(uint64_t);
+    fits = fits && (query->after_id.left == 0 || query->after_id.left == sizeof(struct hf_id));
+    return fits ? HF_DONE : HF_FAIL(BAD_ARGUMENT);
+}
