@@ -52,6 +52,9 @@ static void close_unsealed(void *object)
     hf_keys_close(u->keys);
     hf_policy_close(u->policy);
     hf_mounts_free(u->mounts);
+    for (uint32_t i = 0; i < u->batch_count; i++)
+        hf_audit_batch_free(u->batches[i]);
+    free(u->batches);
     hf_audit_close(u->audit);
     hf_records_close(u->records);
     free(u);
@@ -79,6 +82,10 @@ static hf_result audit_config(const struct hf_core *core, const struct hf_keyrin
 
 static hf_result open_unsealed(struct hf_core *core, const struct hf_keyring *ring, struct hf_unsealed *u)
 {
+    u->batches = calloc(core->config.threads, sizeof(struct hf_audit_batch_writer *));
+    if (u->batches == NULL)
+        return HF_FAIL(NO_MEMORY);
+    u->batch_count = core->config.threads;
     struct hf_audit_config audit;
     TRY(audit_config(core, ring, &audit));
     TRY(hf_records_open(core->store, ring->record_key, ring->index_key, core->clock, &u->records));
@@ -92,7 +99,9 @@ static hf_result open_unsealed(struct hf_core *core, const struct hf_keyring *ri
 static void note_fault(struct hf_core *core, hf_result why)
 {
     struct hf_buf text = hf_buf(core->fault, sizeof(core->fault) - 1);
-    const char *found = why.code == HF_CORRUPT ? hf_records_fault() : "";
+    const char *found = why.code != HF_CORRUPT          ? ""
+                        : hf_records_fault()[0] != '\0' ? hf_records_fault()
+                                                        : hf_audit_fault();
     hf_buf_text(&text, found[0] != '\0' ? found : hf_code_text(why.code));
     core->fault[text.len] = '\0';
 }

@@ -61,6 +61,8 @@ struct hf_unsealed { /* everything that exists only while unsealed */
     struct hf_policy *policy;
     struct hf_keys *keys;
     struct hf_mount_table *mounts;
+    struct hf_audit_batch_writer **batches; /* one for each core thread, made at its first leaf */
+    uint32_t batch_count;
 };
 
 /* Valid inside the current epoch; a handler with when = UNSEALED is always given one. */

@@ -15,8 +15,9 @@ struct hf_core_thread {
     struct hf_scratch *scratch;
     uint8_t *
         tree; /* the answer's tree is written here: reserved address space, pages as used, wiped after each call */
-    struct hf_audit_batch_writer *batch;
-    const struct hf_audit *batch_of; /* the log that the batch writes to; another after seal and unseal */
+    struct hf_audit_batch_writer
+        *batch; /* with leaves not yet flushed, else NULL; while set, this thread stays inside
+                                            its epoch, so that sealing waits for the flush */
 };
 
 hf_result hf_core_thread_new(struct hf_core *core, unsigned index, struct hf_core_thread **ret)
@@ -47,7 +48,6 @@ void hf_core_thread_free(struct hf_core_thread *thread)
 {
     if (thread == NULL)
         return;
-    hf_audit_batch_free(thread->batch);
     hf_scratch_free(thread->scratch);
     munmap(thread->tree, TREE_BYTES);
     free(thread);
@@ -257,14 +257,23 @@ static hf_result run(struct hf_core *core, struct hf_call *call)
 
 /* ---- the leaf ---- */
 
-static hf_result batch_of(struct hf_core_thread *t, struct hf_audit *audit)
+/* The thread's batch in the log of today. */
+static hf_result add_to_batch(struct hf_core_thread *t, struct hf_unsealed *u,
+                              const struct hf_audit_entry *entry)
 {
-    if (t->batch != NULL && t->batch_of == audit)
-        return HF_DONE;
-    hf_audit_batch_free(TAKE(t->batch));
-    TRY(hf_audit_batch_new(audit, &t->batch));
-    t->batch_of = audit;
-    return HF_DONE;
+    if (t->index >= u->batch_count)
+        return HF_FAIL(INTERNAL);
+    struct hf_audit_batch_writer **slot = &u->batches[t->index];
+    if (*slot == NULL)
+        TRY(hf_audit_batch_new(u->audit, slot));
+    if (t->batch != NULL &&
+        t->batch != *slot) /* sealed and unsealed within one batch: the old leaves go first */
+        TRY(hf_core_thread_flush(t));
+    if (t->batch == NULL) {
+        hf_epoch_enter();
+        t->batch = *slot;
+    }
+    return hf_audit_batch_add(t->batch, entry);
 }
 
 static hf_result write_leaf(struct hf_core_thread *t, struct hf_unsealed *u, struct hf_call *call,
@@ -278,15 +287,16 @@ static hf_result write_leaf(struct hf_core_thread *t, struct hf_unsealed *u, str
      * the disk sync. */
     if (audited == HF_AUDIT_MANAGEMENT && HF_IS_OK(outcome) && call->may_wait)
         return hf_audit_write(u->audit, &call->audit, NULL);
-    TRY(batch_of(t, u->audit));
-    return hf_audit_batch_add(t->batch, &call->audit);
+    return add_to_batch(t, u, &call->audit);
 }
 
 hf_result hf_core_thread_flush(struct hf_core_thread *thread)
 {
-    if (thread->batch == NULL || hf_audit_batch_count(thread->batch) == 0)
+    if (thread->batch == NULL)
         return HF_DONE;
-    return hf_audit_batch_flush(thread->batch);
+    hf_result flushed = hf_audit_batch_flush(TAKE(thread->batch));
+    hf_epoch_leave();
+    return flushed;
 }
 
 /* ---- the answer ---- */
