@@ -13,6 +13,9 @@ static hf_result check_op(const struct hf_store_op *op)
     if (op->expect_rev >= HF_STORE_NUMBER_MAX || op->seq > HF_STORE_NUMBER_MAX ||
         op->amount > HF_STORE_NUMBER_MAX || op->blob.left > HF_STORE_RECORD_MAX)
         return HF_FAIL(TOO_LARGE);
+    bool head = op->kind == HF_STORE_HEAD_CAS || op->kind == HF_STORE_AUDIT_HEAD;
+    if (head && op->blob.left > HF_STORE_HEAD_MAX)
+        return HF_FAIL(TOO_LARGE);
     bool fits = true;
     switch (op->kind) {
     case HF_STORE_PUT_IF:

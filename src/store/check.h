@@ -7,6 +7,7 @@
 enum {
     HF_STORE_NS_MAX = 16,
     HF_STORE_HASH_LEN = 32,
+    HF_STORE_HEAD_MAX = 8192,        /* blob of a head */
     HF_STORE_ONE_TXN_MAX = 32 << 20, /* bytes of all parts of a transaction: it must fit a frame */
 };
 #define HF_STORE_NUMBER_MAX ((uint64_t)INT64_MAX) /* revisions, sequences, amounts */
