@@ -37,6 +37,7 @@ struct hf_audit_config {
     char origin[128];       /* "holdfast.example/audit/<log>" */
     bool strict;            /* data operations wait for the sync */
     uint32_t checkpoint_ms; /* 1000 */
+    uint32_t ring_entries;  /* leaves on their way to the sequencer; a power of two; 0: 65,536 */
 };
 /* Takes: keys derived by seal/: detail_key, hash_key 32 bytes; seeds for the two signing keys. Recovers: reads
  * the tail since the last sealed head, fills indices that were taken but never written with void leaves. Starts
@@ -45,7 +46,10 @@ hf_result hf_audit_open(struct hf_store *store, const struct hf_audit_config *co
                         const struct hf_secret *detail_key, const struct hf_secret *hash_key,
                         const struct hf_pkey *ed25519, const struct hf_pkey *mldsa44,
                         const struct hf_clock *clock, struct hf_audit **ret_audit);
-void hf_audit_close(struct hf_audit *audit); /* final checkpoint, stops the thread, wipes */
+/* Final checkpoint, stops the thread, wipes. No batch writer may be left. NULL allowed. */
+void hf_audit_close(struct hf_audit *audit);
+/* What the last CORRUPT on this thread was about: "entry 17: its detail does not open". Static per thread. */
+const char *hf_audit_fault(void);
 
 /* Batch of data operations of one thread. begin..add..flush; flush writes it to the store (LAZY, or DURABLE when
  * strict) and must succeed before any of its answers leaves. */
@@ -53,6 +57,7 @@ struct hf_audit_batch_writer;
 hf_result hf_audit_batch_new(struct hf_audit *audit,
                              struct hf_audit_batch_writer **ret); /* one per thread; reused */
 void hf_audit_batch_free(struct hf_audit_batch_writer *w);
+/* Writes the batch by itself when it is full; a failure of that is what the next flush gives. */
 hf_result hf_audit_batch_add(struct hf_audit_batch_writer *w, const struct hf_audit_entry *entry);
 size_t hf_audit_batch_count(const struct hf_audit_batch_writer *w);
 hf_result
@@ -60,7 +65,9 @@ hf_audit_batch_flush(struct hf_audit_batch_writer *w); /* AUDIT_DOWN: none of th
 
 /* Management: one leaf that commits in the same transaction as the change it tells of.
  *   prepare -> op to add to the transaction -> commit -> settle(result of the commit)
- * settle with a failure writes the leaf with that outcome instead, durably. */
+ * settle with a failure writes the leaf with that outcome instead, durably. Between the two the ticket may not move
+ * (op points into it), what the entry's cursors borrow must live, and settle must be called: the sequencer waits
+ * for it. */
 struct hf_audit_ticket {
     uint64_t index;
     struct hf_store_op op;
@@ -92,15 +99,25 @@ uint64_t hf_audit_size(struct hf_audit *audit);
 /* HMAC-SHA-256 of a client-chosen value under the hash key, hex (for operators to look one up). */
 hf_result hf_audit_hash(struct hf_audit *audit, struct hf_cursor value, uint8_t ret_hash[static 32]);
 
-/* Offline verification of an export against a checkpoint; names what was altered, removed or put in. Used by the
- * command. export format: docs/audit.md. */
-struct hf_audit_verdict {
-    bool ok;
-    uint64_t entries, first_bad;
-    char what[128]; /* "entry 17 altered" */
+/* One section of an export (tlog/export.h, where it is verified too): entries from `from` up to `until` or the last
+ * checkpoint's size, at most `limit` (<= HF_EXPORT_SECTION_MAX), with their openings where open_details. */
+hf_result hf_audit_export(struct hf_audit *audit, uint64_t from, uint64_t until, uint32_t limit,
+                          bool open_details, struct hf_buf *out, uint64_t *ret_next);
+/* What C2SP tlog-tiles serves at "tile/...": hashes, or an entry bundle. Fails: NOT_FOUND. */
+hf_result hf_audit_tile(struct hf_audit *audit, struct hf_cursor path, struct hf_buf *out);
+/* Leaf, opening and inclusion proof of one entry in the last checkpoint (a fresh one where that is older). */
+struct hf_audit_inclusion {
+    uint64_t index, size;
+    struct hf_tlog_hash root;
+    struct hf_tlog_proof proof;
+    uint8_t leaf[41];
+    uint8_t opening[1024]; /* none: opening_len 0 */
+    size_t opening_len;
+    uint8_t note[8192];
+    size_t note_len;
 };
-hf_result hf_audit_verify_export(struct hf_cursor export_bytes, struct hf_cursor checkpoint_note,
-                                 const struct hf_tlog_signer *keys, struct hf_audit_verdict *ret_verdict);
+hf_result hf_audit_include(struct hf_audit *audit, uint64_t index, bool open_details,
+                           struct hf_audit_inclusion *ret);
 
 struct hf_audit_stats {
     uint64_t size, sequenced, unsynced, written_bytes, failures;
