@@ -62,7 +62,9 @@ struct hf_kskey_ops {
                               struct hf_buf *out);
     hf_result (*asym_decrypt)(struct hf_kskey *key, enum hf_hash hash, struct hf_cursor sealed,
                               struct hf_secret **ret_plain);
-    /* Subkey for derived keys: HKDF-SHA-256(key, salt, context). A subkey cannot be exported. */
+    /* Subkey for derived keys: HKDF-SHA-256(key, no salt, context), as existing clients' ciphertexts have it.
+     * alg: the key's own. A symmetric subkey's mac() uses the 32 bytes that follow its key in the same stream:
+     * what convergent encryption makes its nonce from. A subkey cannot be exported. */
     hf_result (*derive)(struct hf_kskey *key, enum hf_alg alg, struct hf_cursor context,
                         struct hf_kskey **ret_subkey);
     hf_result (*public_text)(struct hf_kskey *key, struct hf_buf *out); /* UNSUPPORTED for symmetric */
@@ -70,6 +72,9 @@ struct hf_kskey_ops {
     /* Wraps this key to a recipient: AES-KWP under a secret, or HPKE to a public key; what issue 5+ export uses. */
     hf_result (*export_wrapped)(struct hf_kskey *key, const struct hf_pkey *recipient, struct hf_cursor info,
                                 struct hf_buf *out);
+    /* Opens what export_wrapped (or hf_hpke_seal) sealed to this key: an X-Wing key that imports others. */
+    hf_result (*open_wrapped)(struct hf_kskey *key, struct hf_cursor info, struct hf_cursor sealed,
+                              struct hf_secret **ret_material);
     /* The one way to plain material; called by ops/export.c only. UNSUPPORTED in an HSM. */
     hf_result (*export_plain)(struct hf_kskey *key, enum hf_private_form form,
                               struct hf_secret **ret_material);

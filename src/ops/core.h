@@ -32,6 +32,12 @@ struct hf_posture_source {
     void *arg;
 };
 
+/* Counters that other processes report (fronts), added to sys/metrics: writes Prometheus text. */
+struct hf_metrics_source {
+    void (*write)(void *arg, struct hf_buf *out);
+    void *arg;
+};
+
 struct hf_core {
     struct hf_core_config config;
     const struct hf_clock *clock;
@@ -48,12 +54,6 @@ struct hf_core {
 };
 
 struct hf_mount_table; /* ops/mounts.c */
-
-/* Counters that other processes report (fronts), added to sys/metrics: writes Prometheus text. */
-struct hf_metrics_source {
-    void (*write)(void *arg, struct hf_buf *out);
-    void *arg;
-};
 
 struct hf_unsealed { /* everything that exists only while unsealed */
     struct hf_records *records;
