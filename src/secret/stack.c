@@ -7,7 +7,8 @@
 
 enum {
     STACK_LEAST = 64 << 10,
-    GAP = 16 << 10,  /* so much zero below what calls left behind is taken for their end ... */
+    GAP = 16 << 10, /* so much zero below what calls left behind is taken for their end ... */
+    LOOK = 256,
     FULL_EVERY = 64, /* ... except each so many times */
 };
 
@@ -228,17 +229,22 @@ hf_result hf_secret_stack_run(size_t bytes, void (*fn)(void *arg), void *arg)
     return HF_DONE;
 }
 
-/* Lowest address below `from` that calls have written to, as far as a gap of zeros shows. */
+/* Lowest address below `from` that calls have written to, as far as a gap of zeros shows; in steps of LOOK bytes. */
 static uint8_t *lowest_used(uint8_t *low, uint8_t *from, size_t gap)
 {
-    typedef uint64_t lanes __attribute__((vector_size(64), aligned(64), may_alias));
+    typedef uint64_t pair __attribute__((vector_size(16), may_alias));
     uint8_t *lowest = from;
-    for (uint8_t *at = from - 64; at >= low && (size_t)(lowest - at) <= gap; at -= 64) {
-        const lanes *line = (const lanes *)(const void *)at;
-        uint64_t any = 0;
-        for (size_t i = 0; i < 8; i++)
-            any |= (*line)[i];
-        if (any != 0)
+    for (uint8_t *at = from - LOOK; at >= low && (size_t)(lowest - at) <= gap; at -= LOOK) {
+        const pair *line = (const pair *)(const void *)at;
+        pair a = line[0], b = line[1], c = line[2], d = line[3];
+        for (size_t i = 4; i < LOOK / sizeof(pair); i += 4) {
+            a |= line[i];
+            b |= line[i + 1];
+            c |= line[i + 2];
+            d |= line[i + 3];
+        }
+        a |= b | c | d;
+        if ((a[0] | a[1]) != 0)
             lowest = at;
     }
     return lowest;
@@ -248,7 +254,7 @@ void hf_secret_stack_wipe(void)
 {
     if (current.low == NULL)
         return;
-    uint8_t *from = (uint8_t *)((uintptr_t)__builtin_frame_address(0) & ~(uintptr_t)63) - 64;
+    uint8_t *from = (uint8_t *)((uintptr_t)__builtin_frame_address(0) & ~(uintptr_t)(LOOK - 1));
     size_t gap = ++current.wipes % FULL_EVERY == 0 ? SIZE_MAX : (size_t)GAP;
     hf_stack_clear_below(lowest_used(current.low, from, gap));
 }

@@ -168,12 +168,14 @@ static void threads_share_it(void **state)
     assert_int_equal(live(), before);
 }
 
+#ifndef HF_SANITIZE
 static int64_t cpu_ns(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
+#endif
 
 static void alloc_and_free_are_fast(void **state)
 {
@@ -215,7 +217,8 @@ static void secrets_hold_bytes_and_wipe(void **state)
         inverted[i] = (uint8_t)(i * 41 + 7 + (size_t)getpid());
     for (size_t i = 0; i < sizeof(bytes); i++)
         bytes[i] = (uint8_t)~inverted[i];
-    assert_true(memory_holds(inverted, sizeof(inverted)) >= 1); /* the search finds what is there */
+    if (MEMORY_CAN_BE_SEARCHED)
+        assert_true(memory_holds(inverted, sizeof(inverted)) >= 1); /* the search finds what is there */
 
     struct hf_secret *secret = NULL, *copy = NULL, *other = NULL;
     assert_int_equal(hf_secret_take(bytes, sizeof(bytes), &secret).code, HF_OK);

@@ -277,7 +277,8 @@ static void scratch_leaves_nothing(void **state)
     uint8_t *large = (uint8_t *)hf_scratch_alloc(scratch, 1 << 20);
     for (size_t i = 0; i < sizeof(inverted); i++)
         small[i] = large[i + 5000] = (uint8_t)~inverted[i];
-    assert_true(memory_holds(inverted, sizeof(inverted)) >= 1); /* the large one is ordinary memory */
+    if (MEMORY_CAN_BE_SEARCHED)
+        assert_true(memory_holds(inverted, sizeof(inverted)) >= 1); /* the large one is ordinary memory */
     hf_scratch_reset(scratch);
     assert_int_equal(memory_holds(inverted, sizeof(inverted)), 0);
     assert_true(hf_ct_is_zero(small, 100));
