@@ -1,0 +1,181 @@
+/* RSA: PSS and PKCS #1 v1.5 signatures, OAEP (RFC 8017). */
+#include "crypto/pkey_internal.h"
+#include "secret/view.h"
+
+#include <openssl/rsa.h>
+
+enum { MODULUS_MAX = 512, SALT_AUTO = -1, SALT_MAX = -2 };
+
+static hf_result generate(struct hf_pkey *key)
+{
+    return pkey_evp_generate(key->row, &key->evp);
+}
+
+static hf_result import_private(struct hf_pkey *key, enum hf_private_form form, struct hf_cursor bytes)
+{
+    (void)key, (void)form, (void)bytes;
+    return HF_FAIL(BAD_ARGUMENT); /* PKCS#8 only, and that was unwrapped before */
+}
+
+static hf_result export_private(const struct hf_pkey *key, enum hf_private_form form,
+                                struct hf_secret **ret_bytes)
+{
+    (void)key, (void)form, (void)ret_bytes;
+    return HF_FAIL(UNSUPPORTED);
+}
+
+static hf_result export_public(const struct hf_pkey *key, struct hf_buf *out)
+{
+    return pkey_evp_to_spki(key->evp, out);
+}
+
+/* ---- signatures --------------------------------------------------------------------------------------------- */
+
+static hf_result digest_of(const struct hf_sign_options *options, struct hf_cursor input,
+                           uint8_t memory[static HF_HASH_MAX], struct hf_cursor *ret_digest)
+{
+    size_t len = hf_hash_len(options->hash);
+    if (len == 0 || options->context.left != 0)
+        return HF_FAIL(BAD_ARGUMENT);
+    if (options->prehashed) {
+        if (input.left != len)
+            return HF_FAIL(BAD_ARGUMENT);
+        *ret_digest = input;
+        return HF_DONE;
+    }
+    TRY(hf_hash_parts(options->hash, &input, 1, memory));
+    *ret_digest = hf_cursor(memory, len);
+    return HF_DONE;
+}
+
+/* verify: the salt's length is read from the signature unless it was named. */
+static bool set_up(EVP_PKEY_CTX *ctx, const struct hf_sign_options *options, bool verify)
+{
+    const EVP_MD *md = hf_crypto_algs()->md[options->hash];
+    if (EVP_PKEY_CTX_set_rsa_padding(ctx, options->rsa_pkcs1v15 ? RSA_PKCS1_PADDING
+                                                                : RSA_PKCS1_PSS_PADDING) != 1 ||
+        EVP_PKEY_CTX_set_signature_md(ctx, md) != 1)
+        return false;
+    if (options->rsa_pkcs1v15)
+        return true;
+    int salt = options->rsa_salt_len;
+    if (salt < 0 && verify)
+        salt = RSA_PSS_SALTLEN_AUTO;
+    else if (salt == SALT_AUTO)
+        salt = RSA_PSS_SALTLEN_DIGEST;
+    else if (salt == SALT_MAX)
+        salt = RSA_PSS_SALTLEN_MAX;
+    return EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, salt) == 1;
+}
+
+static hf_result sign(const struct hf_pkey *key, const struct hf_sign_options *options,
+                      struct hf_cursor input, struct hf_buf *out)
+{
+    uint8_t memory[HF_HASH_MAX];
+    struct hf_cursor digest;
+    if (options->rsa_salt_len < SALT_MAX)
+        return HF_FAIL(BAD_ARGUMENT);
+    TRY(digest_of(options, input, memory, &digest));
+    CLEANUP(pkey_ctx_freep) EVP_PKEY_CTX *ctx = pkey_ctx(key);
+    size_t len = key->row->signature_len;
+    uint8_t *place = hf_buf_reserve(out, len);
+    if (place == NULL)
+        return HF_FAIL(TOO_LARGE);
+    if (ctx == NULL)
+        return PKEY_FAILED(NO_MEMORY);
+    if (EVP_PKEY_sign_init(ctx) != 1 || !set_up(ctx, options, false))
+        return PKEY_FAILED(BAD_ARGUMENT);
+    /* a salt that does not fit the modulus shows only here */
+    if (EVP_PKEY_sign(ctx, place, &len, digest.at, digest.left) != 1 || len != key->row->signature_len)
+        return PKEY_FAILED(BAD_ARGUMENT);
+    return HF_DONE;
+}
+
+static hf_result verify(const struct hf_pkey *key, const struct hf_sign_options *options,
+                        struct hf_cursor input, struct hf_cursor signature)
+{
+    uint8_t memory[HF_HASH_MAX];
+    struct hf_cursor digest;
+    if (options->rsa_salt_len < SALT_MAX)
+        return HF_FAIL(BAD_ARGUMENT);
+    TRY(digest_of(options, input, memory, &digest));
+    if (signature.left != key->row->signature_len)
+        return HF_FAIL(BAD_SIGNATURE);
+    CLEANUP(pkey_ctx_freep) EVP_PKEY_CTX *ctx = pkey_ctx(key);
+    if (ctx == NULL)
+        return PKEY_FAILED(NO_MEMORY);
+    if (EVP_PKEY_verify_init(ctx) != 1 || !set_up(ctx, options, true))
+        return PKEY_FAILED(BAD_ARGUMENT);
+    return EVP_PKEY_verify(ctx, signature.at, signature.left, digest.at, digest.left) == 1
+               ? HF_DONE
+               : PKEY_FAILED(BAD_SIGNATURE);
+}
+
+/* ---- OAEP ------------------------------------------------------------------------------------------------------ */
+
+static bool set_oaep(EVP_PKEY_CTX *ctx, enum hf_hash hash)
+{
+    const EVP_MD *md = hf_crypto_algs()->md[hash];
+    return EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_OAEP_PADDING) == 1 &&
+           EVP_PKEY_CTX_set_rsa_oaep_md(ctx, md) == 1 && EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, md) == 1;
+}
+
+hf_result hf_pkey_oaep_encrypt(const struct hf_pkey *key, enum hf_hash hash, struct hf_cursor plain,
+                               struct hf_buf *out)
+{
+    if (key->row->family != &pkey_rsa)
+        return HF_FAIL(UNSUPPORTED);
+    size_t len = key->row->signature_len, overhead = 2 * hf_hash_len(hash) + 2;
+    if (overhead == 2)
+        return HF_FAIL(BAD_ARGUMENT);
+    if (plain.left > len - overhead)
+        return HF_FAIL(TOO_LARGE);
+    CLEANUP(pkey_ctx_freep) EVP_PKEY_CTX *ctx = pkey_ctx(key);
+    if (ctx == NULL)
+        return PKEY_FAILED(NO_MEMORY);
+    uint8_t *place = hf_buf_reserve(out, len);
+    if (place == NULL)
+        return HF_FAIL(TOO_LARGE);
+    static const uint8_t nothing[1];
+    if (EVP_PKEY_encrypt_init(ctx) != 1 || !set_oaep(ctx, hash) ||
+        EVP_PKEY_encrypt(ctx, place, &len, plain.left != 0 ? plain.at : nothing, plain.left) != 1) {
+        out->len -= key->row->signature_len;
+        return PKEY_FAILED(INTERNAL);
+    }
+    return HF_DONE;
+}
+
+hf_result hf_pkey_oaep_decrypt(const struct hf_pkey *key, enum hf_hash hash, struct hf_cursor sealed,
+                               struct hf_secret **ret_plain)
+{
+    if (key->row->family != &pkey_rsa || !key->has_private)
+        return HF_FAIL(UNSUPPORTED);
+    if (hf_hash_len(hash) == 0)
+        return HF_FAIL(BAD_ARGUMENT);
+    if (sealed.left != key->row->signature_len)
+        return HF_FAIL(BAD_CIPHERTEXT);
+    CLEANUP(pkey_ctx_freep) EVP_PKEY_CTX *ctx = pkey_ctx(key);
+    if (ctx == NULL)
+        return PKEY_FAILED(NO_MEMORY);
+    uint8_t plain[MODULUS_MAX];
+    size_t len = sizeof(plain);
+    hf_result done;
+    if (EVP_PKEY_decrypt_init(ctx) != 1 || !set_oaep(ctx, hash))
+        done = PKEY_FAILED(INTERNAL);
+    else if (EVP_PKEY_decrypt(ctx, plain, &len, sealed.at, sealed.left) != 1 || len == 0)
+        done =
+            PKEY_FAILED(BAD_CIPHERTEXT); /* one answer, whatever was wrong; a secret has at least one byte */
+    else
+        done = hf_secret_take(plain, len, ret_plain);
+    hf_wipe(plain, sizeof(plain));
+    return done;
+}
+
+const struct pkey_family pkey_rsa = {
+    .generate = generate,
+    .import_private = import_private,
+    .export_private = export_private,
+    .export_public = export_public,
+    .sign = sign,
+    .verify = verify,
+};
