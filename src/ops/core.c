@@ -8,6 +8,7 @@
 #include "keys/keys.h"
 #include "keystore/keystore.h"
 #include "ops/metrics.h"
+#include "policy/token.h"
 #include "seal/seal.h"
 
 hf_result hf_core_new(const struct hf_core_config *config, struct hf_store *store,

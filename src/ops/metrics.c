@@ -1,5 +1,6 @@
 #include "ops/metrics.h"
 
+#include <stdalign.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
