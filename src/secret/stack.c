@@ -7,9 +7,11 @@
 
 enum {
     STACK_LEAST = 64 << 10,
-    GAP = 16 << 10, /* so much zero below what calls left behind is taken for their end ... */
+    GAP = 16 << 10,      /* so much zero below what calls left behind is taken for their end, ... */
+    GAP_DEEP = 64 << 10, /* ... and each DEEP_EVERY times so much below the deepest end that was ever seen */
+    DEEP_EVERY = 64,
     LOOK = 256,
-    FULL_EVERY = 64, /* ... except each so many times */
+    WARM = 64 << 10, /* that is touched at once; the rest of a thread's stack may never cost a page */
 };
 
 #if !defined(HF_SANITIZE) && (defined(__x86_64__) || defined(__aarch64__))
@@ -194,7 +196,8 @@ static void find_vectors(void)
 #endif
 
 static _Thread_local struct {
-    uint8_t *low; /* first byte above the guard page; NULL on an ordinary stack */
+    uint8_t *low;     /* first byte above the guard page; NULL on an ordinary stack */
+    uint8_t *deepest; /* lowest address that was ever seen used */
     unsigned wipes;
 } current;
 
@@ -213,12 +216,13 @@ hf_result hf_secret_stack_run(size_t bytes, void (*fn)(void *arg), void *arg)
     }
     uint8_t *low = run + HF_ARENA_PAGE;
     uint8_t *high = run + blocks * HF_ARENA_BLOCK;
-    for (volatile uint8_t *page = low; page < high; page += HF_ARENA_PAGE)
+    for (volatile uint8_t *page = high - HF_MIN(WARM, high - low); page < high; page += HF_ARENA_PAGE)
         *page = 0; /* the first touch of a secret page is dear: not in the midst of a request */
     find_vectors();
 
     __auto_type before = current;
     current.low = low;
+    current.deepest = high;
     current.wipes = 0;
     hf_stack_switch(high, fn, arg);
     current = before;
@@ -255,8 +259,12 @@ void hf_secret_stack_wipe(void)
     if (current.low == NULL)
         return;
     uint8_t *from = (uint8_t *)((uintptr_t)__builtin_frame_address(0) & ~(uintptr_t)(LOOK - 1));
-    size_t gap = ++current.wipes % FULL_EVERY == 0 ? SIZE_MAX : (size_t)GAP;
-    hf_stack_clear_below(lowest_used(current.low, from, gap));
+    size_t gap = GAP;
+    if (++current.wipes % DEEP_EVERY == 0)
+        gap = (size_t)(from - HF_MIN(from, current.deepest)) + GAP_DEEP;
+    uint8_t *end = lowest_used(current.low, from, gap);
+    current.deepest = HF_MIN(current.deepest, end);
+    hf_stack_clear_below(end);
 }
 
 #else
