@@ -14,8 +14,8 @@ static hf_result same(const void *a, const void *b, size_t len)
 
 static hf_result secret_of(const void *bytes, size_t len, struct hf_secret **ret_secret)
 {
-    CLEANUP(hf_secret_view_close) struct hf_secret_view view = {0};
     CLEANUP(hf_secret_freep) struct hf_secret *secret = NULL;
+    CLEANUP(hf_secret_view_close) struct hf_secret_view view = {0};
     TRY(hf_secret_new(len, &secret));
     TRY(hf_secret_view_open(secret, &view));
     memcpy(view.bytes, bytes, len);
