@@ -36,7 +36,6 @@ struct hf_key_chunk {
 hf_result hf_key_keep(struct hf_key *key, struct hf_cursor bytes, struct hf_cursor *ret_kept);
 /* Room for one more version. */
 hf_result hf_key_grow(struct hf_key *key);
-hf_result hf_key_copy(const struct hf_key *key, struct hf_key **ret_draft);
 
 struct hf_key_entry {
     struct hf_key_entry *_Atomic next;

@@ -160,6 +160,8 @@ hf_result hf_key_add_restored(struct hf_keys *keys, struct hf_key *draft, const 
 /* Fails: NOT_FOUND, KEY_STATE. Destroying drops the version's material for good. */
 hf_result hf_key_set_state(struct hf_keys *keys, struct hf_key *draft, uint32_t number,
                            enum hf_key_state state, int64_t now_ns);
+/* Drops every version, so that restored ones can follow. */
+void hf_key_reset(struct hf_key *draft);
 /* Drops versions below min_available. Fails: BAD_ARGUMENT. */
 hf_result hf_key_trim(struct hf_keys *keys, struct hf_key *draft, uint32_t min_available);
 
@@ -170,6 +172,8 @@ hf_result hf_key_decode(struct hf_cursor plain, struct hf_key **ret_key);
 size_t hf_key_encoded_max(const struct hf_key *key);
 void hf_key_encode(const struct hf_key *key, struct hf_buf *out);
 void hf_key_freep(struct hf_key **key);
+/* A copy of one's own, to change and encode. */
+hf_result hf_key_copy(const struct hf_key *key, struct hf_key **ret_draft);
 
 struct hf_keys_stats {
     uint64_t hot, loaded, evicted, blocks;

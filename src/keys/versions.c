@@ -198,6 +198,16 @@ hf_result hf_key_set_state(struct hf_keys *keys, struct hf_key *draft, uint32_t 
     return HF_DONE;
 }
 
+void hf_key_reset(struct hf_key *draft)
+{
+    for (uint32_t i = 0; i < draft->count; i++)
+        hf_key_live_unref(draft->versions[i].live);
+    memset(draft->versions, 0, draft->count * sizeof *draft->versions);
+    draft->count = 0;
+    draft->latest = 0;
+    draft->min_available = 0;
+}
+
 hf_result hf_key_trim(struct hf_keys *keys, struct hf_key *draft, uint32_t min_available)
 {
     if (min_available > draft->latest)

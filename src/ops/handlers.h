@@ -10,7 +10,41 @@
 HF_HANDLER(hf_sys_metrics);
 HF_HANDLER(hf_sys_posture);
 /* ---- sys_seal.c ---- */
+HF_HANDLER(hf_sys_init_read);
+HF_HANDLER(hf_sys_init);
+HF_HANDLER(hf_sys_seal_status);
+HF_HANDLER(hf_sys_unseal);
+HF_HANDLER(hf_sys_seal);
+HF_HANDLER(hf_sys_health);
+HF_HANDLER(hf_sys_leader);
+HF_HANDLER(hf_sys_rekey_read);
+HF_HANDLER(hf_sys_rekey_begin);
+HF_HANDLER(hf_sys_rekey_cancel);
+HF_HANDLER(hf_sys_rekey_update);
+HF_HANDLER(hf_sys_rekey_verify_read);
+HF_HANDLER(hf_sys_rekey_verify);
+HF_HANDLER(hf_sys_rekey_verify_restart);
+HF_HANDLER(hf_sys_generate_root_read);
+HF_HANDLER(hf_sys_generate_root_begin);
+HF_HANDLER(hf_sys_generate_root_cancel);
+HF_HANDLER(hf_sys_generate_root_update);
+HF_HANDLER(hf_sys_key_status);
+HF_HANDLER(hf_sys_rotate);
 /* ---- sys_mounts.c ---- */
+HF_HANDLER(hf_sys_mounts_list);
+HF_HANDLER(hf_sys_mount_read);
+HF_HANDLER(hf_sys_mount_write);
+HF_HANDLER(hf_sys_mount_delete);
+HF_HANDLER(hf_sys_auths_list);
+HF_HANDLER(hf_sys_auth_read);
+HF_HANDLER(hf_sys_auth_write);
+HF_HANDLER(hf_sys_auth_delete);
+HF_HANDLER(hf_sys_ui_mounts);
+HF_HANDLER(hf_sys_ui_mount);
+HF_HANDLER(hf_sys_namespaces_list);
+HF_HANDLER(hf_sys_namespace_read);
+HF_HANDLER(hf_sys_namespace_create);
+HF_HANDLER(hf_sys_namespace_delete);
 /* ---- sys_policies.c ---- */
 /* ---- sys_audit.c ---- */
 /* ---- auth_token.c ---- */

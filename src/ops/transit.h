@@ -104,13 +104,24 @@ hf_result hf_transit_create(struct hf_core *core, struct hf_call *call, const st
 hf_result hf_transit_change(struct hf_core *core, struct hf_call *call, hf_key_edit_fn edit, void *arg,
                             const char *missing, const struct hf_key **ret_key);
 
-/* The mount's own keys for imports and sealed backups; made at first use. alg: RSA-4096, X-Wing, ML-KEM. */
-hf_result hf_transit_wrapping(struct hf_core *core, struct hf_call *call, enum hf_alg alg,
-                              const struct hf_key **ret_key, struct hf_kskey **ret_kskey);
+/* The mount's own keys for imports and sealed backups; nobody can name them. alg: RSA-4096, X-Wing, ML-KEM. Fails:
+ * NOT_FOUND where it was not made yet and `make` is false. */
+hf_result hf_transit_wrapping(struct hf_core *core, struct hf_call *call, enum hf_alg alg, bool make,
+                              const struct hf_key **ret_key);
+/* Its newest version, loaded. */
+hf_result hf_transit_wrapping_open(struct hf_core *core, struct hf_call *call, enum hf_alg alg,
+                                   struct hf_kskey **ret_kskey);
+/* Private half in a form that the algorithm takes: PKCS#8, seed or raw bytes. */
+hf_result hf_transit_add_imported(struct hf_keys *keys, struct hf_key *draft,
+                                  const struct hf_secret *material, int64_t now_ns);
+/* Reads the members that create and import share. */
+hf_result hf_transit_new_args(struct hf_call *call, struct hf_transit_new *ret);
 
 /* ---- the way out: ops/export.c ---- */
 /* Writes a secret's bytes as the answer's next item. For what the caller is entitled to in plain: a KEM's shared secret,
  * an RSA plaintext. */
 hf_result hf_export_secret(struct hf_call *call, const struct hf_secret *secret);
+/* The material of a loaded key, in the call's scratch, for a backup in plain. */
+hf_result hf_export_material(struct hf_call *call, struct hf_kskey *key, struct hf_cursor *ret_bytes);
 
 #endif
