@@ -33,7 +33,7 @@ static bool read_hash(const struct hf_tree *vector, const char *name, struct hf_
     struct hf_tree item = hf_tree_get(vector, name);
     struct hf_buf out = hf_buf(ret->bytes, HF_TLOG_HASH);
     *ret = (struct hf_tlog_hash){0}; /* some roots are only a few letters: padded, they are as good */
-    return HF_IS_OK(hf_base64_decode(&out, item.body));
+    return HF_IS_OK(hf_base64_decode(&out, item.body)) && out.len != 0;
 }
 
 /* Sizes of the vectors go up to 2^64 - 1, which no tree number holds. */
