@@ -69,6 +69,7 @@ struct hf_mount {
     char description[256];
     int64_t default_lease_ttl_ns, max_lease_ttl_ns;
     char options[256]; /* JSON text, e.g. {"version":"2"} */
+    bool local, seal_wrap, unauth_listing; /* as they were asked for; shown, of no other effect */
 };
 
 enum { HF_CALL_PARAMS_MAX = 4, HF_CALL_WARNINGS_MAX = 4, HF_CALL_ERROR_MAX = 256 };
