@@ -204,6 +204,7 @@ static hf_result authenticate(const struct hf_unsealed *u, struct hf_call *call)
     if (call->wire.token.left == 0)
         return HF_FAIL(DENIED);
     TRY(hf_identity_of(u->policy, call->ns, call->wire.token, call->may_wait, &call->identity));
+    TRY(hf_identity_from(call->identity, call->wire.peer_ip));
     call->audit.accessor = call->identity->accessor;
     return HF_DONE;
 }

@@ -46,10 +46,59 @@ HF_HANDLER(hf_sys_namespace_read);
 HF_HANDLER(hf_sys_namespace_create);
 HF_HANDLER(hf_sys_namespace_delete);
 /* ---- sys_policies.c ---- */
+HF_HANDLER(hf_sys_policy_list);
+HF_HANDLER(hf_sys_policy_read);
+HF_HANDLER(hf_sys_policy_write);
+HF_HANDLER(hf_sys_policy_delete);
+HF_HANDLER(hf_sys_capabilities_self);
+HF_HANDLER(hf_sys_capabilities);
+HF_HANDLER(hf_sys_capabilities_accessor);
 /* ---- sys_audit.c ---- */
 /* ---- auth_token.c ---- */
+HF_HANDLER(hf_auth_token_create);
+HF_HANDLER(hf_auth_token_create_orphan);
+HF_HANDLER(hf_auth_token_create_role);
+HF_HANDLER(hf_auth_token_lookup_self);
+HF_HANDLER(hf_auth_token_lookup);
+HF_HANDLER(hf_auth_token_lookup_accessor);
+HF_HANDLER(hf_auth_token_accessors);
+HF_HANDLER(hf_auth_token_renew_self);
+HF_HANDLER(hf_auth_token_renew);
+HF_HANDLER(hf_auth_token_renew_accessor);
+HF_HANDLER(hf_auth_token_revoke_self);
+HF_HANDLER(hf_auth_token_revoke);
+HF_HANDLER(hf_auth_token_revoke_orphan);
+HF_HANDLER(hf_auth_token_revoke_accessor);
+HF_HANDLER(hf_auth_token_tidy);
+HF_HANDLER(hf_auth_token_role_list);
+HF_HANDLER(hf_auth_token_role_read);
+HF_HANDLER(hf_auth_token_role_write);
+HF_HANDLER(hf_auth_token_role_delete);
 /* ---- auth_approle.c ---- */
+HF_HANDLER(hf_auth_approle_login);
+HF_HANDLER(hf_auth_approle_list);
+HF_HANDLER(hf_auth_approle_read);
+HF_HANDLER(hf_auth_approle_write);
+HF_HANDLER(hf_auth_approle_delete);
+HF_HANDLER(hf_auth_approle_role_id_read);
+HF_HANDLER(hf_auth_approle_role_id_write);
+HF_HANDLER(hf_auth_approle_secret_id_make);
+HF_HANDLER(hf_auth_approle_secret_id_list);
+HF_HANDLER(hf_auth_approle_secret_id_custom);
+HF_HANDLER(hf_auth_approle_secret_id_lookup);
+HF_HANDLER(hf_auth_approle_secret_id_destroy);
+HF_HANDLER(hf_auth_approle_accessor_lookup);
+HF_HANDLER(hf_auth_approle_accessor_destroy);
+HF_HANDLER(hf_auth_approle_tidy);
+HF_HANDLER(hf_auth_approle_field_read);
+HF_HANDLER(hf_auth_approle_field_write);
+HF_HANDLER(hf_auth_approle_field_delete);
 /* ---- auth_cert.c ---- */
+HF_HANDLER(hf_auth_cert_login);
+HF_HANDLER(hf_auth_cert_list);
+HF_HANDLER(hf_auth_cert_read);
+HF_HANDLER(hf_auth_cert_write);
+HF_HANDLER(hf_auth_cert_delete);
 /* ---- transit_*.c, export.c ---- */
 HF_HANDLER(hf_transit_key_create);
 HF_HANDLER(hf_transit_key_read);

@@ -17,6 +17,11 @@ const struct hf_token_info *hf_identity_token(const struct hf_identity *identity
     return identity == NULL ? NULL : &token_of(identity)->info;
 }
 
+const struct hf_identity *hf_token_identity(const struct hf_token_info *info)
+{
+    return (const struct hf_identity *)(const void *)((const char *)info - offsetof(struct token, info));
+}
+
 /* One use less, durably. The last one removes the token: what it is used for now still goes through.
  * Fails: CONFLICT where another use came in between. */
 static hf_result take_use(struct hf_policy *policy, struct token *token)

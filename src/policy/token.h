@@ -38,6 +38,8 @@ struct hf_token_info {
 };
 /* NULL for a NULL identity. */
 const struct hf_token_info *hf_identity_token(const struct hf_identity *identity);
+/* The way back, for what was lent by the calls below. */
+const struct hf_identity *hf_token_identity(const struct hf_token_info *info);
 
 struct hf_token_spec { /* cursors are borrowed for the call */
     struct hf_cursor ns;
