@@ -517,7 +517,15 @@ hf_result hf_mount_tune(struct hf_unsealed *u, const struct hf_mount *wanted, co
 /* ---- removing ---- */
 
 enum { PURGE_STEP = 16 }; /* records in one transaction: each takes two operations of HF_STORE_TXN_OPS_MAX */
-static const enum hf_table below_mounts[] = {HF_TABLE_KEY, HF_TABLE_KV, HF_TABLE_ROLE, HF_TABLE_SECRET_ID};
+static const struct {
+    enum hf_table table;
+    const char *kind; /* what stands before the mount's id in names */
+} below_mounts[] = {
+    {HF_TABLE_KEY, ""},
+    {HF_TABLE_KV, ""},
+    {HF_TABLE_ROLE, "approle/"},
+    {HF_TABLE_ROLE, "cert/"},
+};
 static const char removal_prefix[] = "unmounted/";
 
 struct step {
@@ -581,13 +589,15 @@ static hf_result finish_removal(struct hf_records *records, struct hf_cursor hex
     hf_record_done(&record);
     if (!sound)
         return HF_FAIL(CORRUPT);
-    char prefix[HF_HEX_LEN(16) + 1];
-    struct hf_buf out = hf_buf(prefix, sizeof(prefix));
-    hf_buf_put_cursor(&out, hex);
-    hf_buf_u8(&out, '/');
-    TRY(hf_buf_ok(&out));
-    for (size_t i = 0; i < HF_ARRAY_LEN(below_mounts); i++)
-        TRY(purge(records, below_mounts[i], hf_cursor(ns, sizeof(ns)), hf_buf_cursor(&out)));
+    for (size_t i = 0; i < HF_ARRAY_LEN(below_mounts); i++) {
+        char prefix[HF_HEX_LEN(16) + 16];
+        struct hf_buf out = hf_buf(prefix, sizeof(prefix));
+        hf_buf_text(&out, below_mounts[i].kind);
+        hf_buf_put_cursor(&out, hex);
+        hf_buf_u8(&out, '/');
+        TRY(hf_buf_ok(&out));
+        TRY(purge(records, below_mounts[i].table, hf_cursor(ns, sizeof(ns)), hf_buf_cursor(&out)));
+    }
     CLEANUP(hf_txn_freep) struct hf_txn *txn = NULL;
     TRY(hf_txn_begin(records, &txn));
     TRY(hf_txn_delete(txn, HF_TABLE_CONFIG, note, rev));

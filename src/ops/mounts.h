@@ -1,5 +1,6 @@
-/* The mount table and the namespaces: an immutable value, read inside an epoch, replaced as a whole. The names of all
- * records below a mount begin with its id in hex and '/', so that unmounting can find and remove them. */
+/* The mount table and the namespaces: an immutable value, read inside an epoch, replaced as a whole. The names of
+ * records below a mount begin with its id in hex and '/' (of roles: after their kind), so that unmounting can find and
+ * remove them. */
 #ifndef HF_OPS_MOUNTS_H
 #define HF_OPS_MOUNTS_H
 
