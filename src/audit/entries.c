@@ -125,6 +125,7 @@ static bool put_entry(void *arg, const struct audit_record *record)
 hf_result hf_audit_entries(struct hf_audit *audit, uint64_t from, uint32_t limit, bool open_details,
                            struct hf_tree_writer *w)
 {
+    TRY(audit_catch_up(audit));
     struct listing l = {.opener = {.audit = audit}, .w = w, .open = open_details, .result = HF_DONE};
     uint64_t size = hf_audit_size(audit);
     uint64_t to = from >= size ? from : from + HF_MIN((uint64_t)limit, size - from);

@@ -199,6 +199,8 @@ hf_result audit_tiles_frontier(struct audit_tiles *tiles, uint64_t size, struct 
 hf_result audit_nodes_recover(struct hf_audit *audit, uint64_t size);
 
 /* ---- reading (read.c) ---- */
+/* Waits, within a bound, till what was written before this call is in order and can be read. */
+hf_result audit_catch_up(struct hf_audit *audit);
 /* Records [from, to) in order. Fails: CORRUPT where one is missing or there twice. */
 hf_result audit_read_range(struct hf_audit *audit, uint64_t from, uint64_t to, audit_record_fn each,
                            void *arg);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { READ_BATCHES = 256, FIND_WINDOW = 4096, FIND_MAX = 1 << 18, FRESH_STEP_MS = 5 };
+enum { READ_BATCHES = 256, FIND_WINDOW = 4096, FIND_MAX = 1 << 18, FRESH_STEP_MS = 5, CATCH_UP_STEPS = 2000 };
 
 /* ---- ranges ---- */
 
@@ -55,6 +55,19 @@ hf_result audit_read_range(struct hf_audit *audit, uint64_t from, uint64_t to, a
             return audit_fault(audit, "it is missing", r.next);
         waited = true; /* the store may have it and not yet show it */
         TRY(audit_barrier(audit));
+    }
+    return HF_DONE;
+}
+
+hf_result audit_catch_up(struct hf_audit *audit)
+{
+    uint64_t taken = atomic_load(&audit->next);
+    for (unsigned i = 0; atomic_load(&audit->consumed) < taken; i++) {
+        if (atomic_load(&audit->broken) || atomic_load(&audit->stop) || i == CATCH_UP_STEPS)
+            return HF_FAIL(AUDIT_DOWN);
+        (void)sem_post(&audit->wake);
+        const struct timespec step = {.tv_nsec = 1000000};
+        (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &step, NULL);
     }
     return HF_DONE;
 }
@@ -163,8 +176,8 @@ static bool take_one(void *arg, const struct audit_record *record)
 hf_result hf_audit_include(struct hf_audit *audit, uint64_t index, bool open_details,
                            struct hf_audit_inclusion *ret)
 {
-    static_assert(sizeof(ret->leaf) == (size_t)HF_ENTRY_LEAF && sizeof(ret->opening) == HF_ENTRY_OPENING_MAX &&
-                      sizeof(ret->note) == AUDIT_NOTE_MAX,
+    static_assert(sizeof(ret->leaf) == (size_t)HF_ENTRY_LEAF &&
+                      sizeof(ret->opening) == HF_ENTRY_OPENING_MAX && sizeof(ret->note) == AUDIT_NOTE_MAX,
                   "the header's numbers");
     struct hf_buf note = hf_buf(ret->note, sizeof(ret->note));
     struct noted noted;
@@ -247,6 +260,7 @@ static bool find_record(void *arg, const struct audit_record *record)
 
 hf_result hf_audit_find(struct hf_audit *audit, struct hf_id request_id, uint64_t *ret_index)
 {
+    TRY(audit_catch_up(audit));
     struct finding f = {.opener = {.audit = audit}, .request_id = request_id};
     uint64_t end = hf_audit_size(audit), least = end > FIND_MAX ? end - FIND_MAX : 0;
     hf_result result = HF_DONE;

@@ -159,7 +159,8 @@ static hf_result ask_head(struct hf_audit *audit)
 
 hf_result audit_write_head(struct hf_audit *audit)
 {
-    static_assert((int)AUDIT_PENDING_MAX < (int)HF_STORE_TXN_OPS_MAX, "all chunks and the head fit one transaction");
+    static_assert((int)AUDIT_PENDING_MAX < (int)HF_STORE_TXN_OPS_MAX,
+                  "all chunks and the head fit one transaction");
     if (audit->head_attempted)
         TRY(ask_head(audit));
     if (audit->head_size == audit->frontier.size)

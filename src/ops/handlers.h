@@ -54,6 +54,15 @@ HF_HANDLER(hf_sys_capabilities_self);
 HF_HANDLER(hf_sys_capabilities);
 HF_HANDLER(hf_sys_capabilities_accessor);
 /* ---- sys_audit.c ---- */
+HF_HANDLER(hf_sys_audit_list);
+HF_HANDLER(hf_sys_audit_hash);
+HF_HANDLER(hf_audit_op_checkpoint);
+HF_HANDLER(hf_audit_op_vkeys);
+HF_HANDLER(hf_audit_op_entries);
+HF_HANDLER(hf_audit_op_prove_inclusion);
+HF_HANDLER(hf_audit_op_prove_consistency);
+HF_HANDLER(hf_audit_op_tile);
+HF_HANDLER(hf_audit_op_export);
 /* ---- auth_token.c ---- */
 HF_HANDLER(hf_auth_token_create);
 HF_HANDLER(hf_auth_token_create_orphan);
