@@ -3,8 +3,9 @@
 #include "crypto/internal.h"
 #include "secret/view.h"
 
-#include <limits.h>
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
+#include <openssl/params.h>
 #include <stdatomic.h>
 
 /* A kept context costs 81 ns a seal where a fresh one costs 258 (32 bytes). Each algorithm instance keeps one
@@ -64,6 +65,8 @@ static struct worker *take(struct hf_aead *aead, unsigned *ret_home)
     const struct hf_crypto_thread *thread = hf_crypto_thread();
     unsigned home = thread == NULL ? 0 : thread->ordinal;
     *ret_home = home;
+    if (aead->whole) /* GCM-SIV keeps the last message's associated data, till it is keyed again: never used twice */
+        return worker_new(aead);
     for (unsigned i = 0; i < SLOTS; i++) {
         _Atomic(struct worker *) *slot = &aead->slots[(home + i) % SLOTS];
         if (atomic_load_explicit(slot, memory_order_relaxed) == NULL)
@@ -77,7 +80,7 @@ static struct worker *take(struct hf_aead *aead, unsigned *ret_home)
 
 static void give_back(struct hf_aead *aead, unsigned home, struct worker *worker)
 {
-    for (unsigned i = 0; i < SLOTS; i++) {
+    for (unsigned i = 0; i < SLOTS && !aead->whole; i++) {
         struct worker *none = NULL;
         if (atomic_compare_exchange_strong_explicit(&aead->slots[(home + i) % SLOTS], &none, worker,
                                                     memory_order_release, memory_order_relaxed))
@@ -88,14 +91,16 @@ static void give_back(struct hf_aead *aead, unsigned home, struct worker *worker
 
 /* ---- making and freeing ---------------------------------------------------------------------------------- */
 
-static hf_result keyed(const EVP_CIPHER *cipher, const uint8_t *key, EVP_CIPHER_CTX **ret_ctx)
+/* No padding only where the mode has any: the library would set it again with each nonce. */
+static hf_result keyed(const EVP_CIPHER *cipher, const uint8_t *key, bool padded, EVP_CIPHER_CTX **ret_ctx)
 {
     if (cipher == NULL)
         return HF_FAIL(UNSUPPORTED);
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
     if (ctx == NULL)
         return HF_FAIL(NO_MEMORY);
-    if (EVP_EncryptInit_ex2(ctx, cipher, key, NULL, NULL) != 1 || EVP_CIPHER_CTX_set_padding(ctx, 0) != 1) {
+    if (EVP_EncryptInit_ex2(ctx, cipher, key, NULL, NULL) != 1 ||
+        (padded && EVP_CIPHER_CTX_set_padding(ctx, 0) != 1)) {
         EVP_CIPHER_CTX_free(ctx);
         return HF_FAIL(NO_MEMORY);
     }
@@ -153,9 +158,9 @@ hf_result hf_aead_new(enum hf_alg alg, const struct hf_secret *key, struct hf_ae
     aead->nonce_bytes = alg == HF_ALG_XAES256_GCM ? XAES_NONCE : 12;
     aead->whole = alg == HF_ALG_AES256_GCM_SIV;
     TRY(hf_secret_view_open(key, &view));
-    TRY(keyed(cipher, view.bytes, &aead->prototype.cipher));
+    TRY(keyed(cipher, view.bytes, false, &aead->prototype.cipher));
     if (alg == HF_ALG_XAES256_GCM) {
-        TRY(keyed(algs->aes256_ecb, view.bytes, &aead->prototype.derive));
+        TRY(keyed(algs->aes256_ecb, view.bytes, true, &aead->prototype.derive));
         TRY(xaes_subkey(aead));
     }
     *ret_aead = TAKE(aead);
@@ -209,6 +214,13 @@ static bool set_nonce(const struct hf_aead *aead, struct worker *worker, const u
     return ok;
 }
 
+/* The tag by one parameter: EVP_CIPHER_CTX_ctrl builds a list of four for it. */
+static void tag_param(OSSL_PARAM params[static 2], uint8_t tag[static TAG_BYTES])
+{
+    params[0] = (OSSL_PARAM){OSSL_CIPHER_PARAM_AEAD_TAG, OSSL_PARAM_OCTET_STRING, tag, TAG_BYTES, 0};
+    params[1] = (OSSL_PARAM)OSSL_PARAM_END;
+}
+
 /* out NULL: associated data. */
 static bool update(EVP_CIPHER_CTX *ctx, uint8_t *out, struct hf_cursor in)
 {
@@ -227,21 +239,24 @@ static bool update(EVP_CIPHER_CTX *ctx, uint8_t *out, struct hf_cursor in)
 static bool seal_with(const struct hf_aead *aead, struct worker *worker, const uint8_t *nonce,
                       struct hf_cursor plain, struct hf_cursor ad, uint8_t *out)
 {
+    OSSL_PARAM params[2];
     int len = 0;
+    tag_param(params, out + plain.left);
     return set_nonce(aead, worker, nonce, true) && update(worker->cipher, NULL, ad) &&
            update(worker->cipher, out, plain) &&
            EVP_EncryptFinal_ex(worker->cipher, out + plain.left, &len) == 1 && len == 0 &&
-           EVP_CIPHER_CTX_ctrl(worker->cipher, EVP_CTRL_AEAD_GET_TAG, TAG_BYTES, out + plain.left) == 1;
+           EVP_CIPHER_CTX_get_params(worker->cipher, params) == 1;
 }
 
 static bool open_with(const struct hf_aead *aead, struct worker *worker, const uint8_t *nonce,
                       struct hf_cursor sealed, const uint8_t *tag, struct hf_cursor ad, uint8_t *out)
 {
     uint8_t own_tag[TAG_BYTES], none[TAG_BYTES];
+    OSSL_PARAM params[2];
     int len = 0;
     memcpy(own_tag, tag, TAG_BYTES); /* the library takes it as writable */
-    if (!set_nonce(aead, worker, nonce, false) ||
-        EVP_CIPHER_CTX_ctrl(worker->cipher, EVP_CTRL_AEAD_SET_TAG, TAG_BYTES, own_tag) != 1 ||
+    tag_param(params, own_tag);
+    if (!set_nonce(aead, worker, nonce, false) || EVP_CIPHER_CTX_set_params(worker->cipher, params) != 1 ||
         !update(worker->cipher, NULL, ad))
         return false;
     if (aead->whole && sealed.left == 0) /* GCM-SIV judges an empty message only where it is given one */

@@ -2,6 +2,8 @@
 #include "crypto/pkey_internal.h"
 #include "secret/view.h"
 
+#include <openssl/core_names.h>
+#include <openssl/params.h>
 #include <openssl/rsa.h>
 
 enum { MODULUS_MAX = 512, SALT_AUTO = -1, SALT_MAX = -2 };
@@ -48,24 +50,29 @@ static hf_result digest_of(const struct hf_sign_options *options, struct hf_curs
     return HF_DONE;
 }
 
-/* verify: the salt's length is read from the signature unless it was named. */
-static bool set_up(EVP_PKEY_CTX *ctx, const struct hf_sign_options *options, bool verify)
+struct set_up {
+    OSSL_PARAM params[4];
+    int salt;
+};
+
+/* Padding, hash and salt in one list. Where verifying, the salt's length is read from the signature unless it was
+ * named. */
+static void set_up(const struct hf_sign_options *options, bool verify, struct set_up *ret)
 {
-    const EVP_MD *md = hf_crypto_algs()->md[options->hash];
-    if (EVP_PKEY_CTX_set_rsa_padding(ctx, options->rsa_pkcs1v15 ? RSA_PKCS1_PADDING
-                                                                : RSA_PKCS1_PSS_PADDING) != 1 ||
-        EVP_PKEY_CTX_set_signature_md(ctx, md) != 1)
-        return false;
-    if (options->rsa_pkcs1v15)
-        return true;
-    int salt = options->rsa_salt_len;
-    if (salt < 0 && verify)
-        salt = RSA_PSS_SALTLEN_AUTO;
-    else if (salt == SALT_AUTO)
-        salt = RSA_PSS_SALTLEN_DIGEST;
-    else if (salt == SALT_MAX)
-        salt = RSA_PSS_SALTLEN_MAX;
-    return EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, salt) == 1;
+    size_t count = 0;
+    const char *md = EVP_MD_get0_name(hf_crypto_algs()->md[options->hash]);
+    const char *padding = options->rsa_pkcs1v15 ? OSSL_PKEY_RSA_PAD_MODE_PKCSV15 : OSSL_PKEY_RSA_PAD_MODE_PSS;
+    ret->params[count++] = OSSL_PARAM_construct_utf8_string(OSSL_SIGNATURE_PARAM_DIGEST, (char *)md, 0);
+    ret->params[count++] =
+        OSSL_PARAM_construct_utf8_string(OSSL_SIGNATURE_PARAM_PAD_MODE, (char *)padding, 0);
+    if (!options->rsa_pkcs1v15) {
+        ret->salt = options->rsa_salt_len >= 0           ? options->rsa_salt_len
+                    : verify                             ? RSA_PSS_SALTLEN_AUTO
+                    : options->rsa_salt_len == SALT_AUTO ? RSA_PSS_SALTLEN_DIGEST
+                                                         : RSA_PSS_SALTLEN_MAX;
+        ret->params[count++] = OSSL_PARAM_construct_int(OSSL_SIGNATURE_PARAM_PSS_SALTLEN, &ret->salt);
+    }
+    ret->params[count] = OSSL_PARAM_construct_end();
 }
 
 static hf_result sign(const struct hf_pkey *key, const struct hf_sign_options *options,
@@ -83,7 +90,9 @@ static hf_result sign(const struct hf_pkey *key, const struct hf_sign_options *o
         return HF_FAIL(TOO_LARGE);
     if (ctx == NULL)
         return PKEY_FAILED(NO_MEMORY);
-    if (EVP_PKEY_sign_init(ctx) != 1 || !set_up(ctx, options, false))
+    struct set_up how;
+    set_up(options, false, &how);
+    if (EVP_PKEY_sign_init_ex(ctx, how.params) != 1)
         return PKEY_FAILED(BAD_ARGUMENT);
     /* a salt that does not fit the modulus shows only here */
     if (EVP_PKEY_sign(ctx, place, &len, digest.at, digest.left) != 1 || len != key->row->signature_len)
@@ -104,7 +113,9 @@ static hf_result verify(const struct hf_pkey *key, const struct hf_sign_options 
     CLEANUP(pkey_ctx_freep) EVP_PKEY_CTX *ctx = pkey_ctx(key);
     if (ctx == NULL)
         return PKEY_FAILED(NO_MEMORY);
-    if (EVP_PKEY_verify_init(ctx) != 1 || !set_up(ctx, options, true))
+    struct set_up how;
+    set_up(options, true, &how);
+    if (EVP_PKEY_verify_init_ex(ctx, how.params) != 1)
         return PKEY_FAILED(BAD_ARGUMENT);
     return EVP_PKEY_verify(ctx, signature.at, signature.left, digest.at, digest.left) == 1
                ? HF_DONE
