@@ -258,12 +258,18 @@ void hf_transit_readiness(struct hf_call *call, const struct hf_key *key)
     hf_tw_k_text(call->w, "quantum_readiness", hf_readiness_name(key->info->readiness));
 }
 
+struct hf_cursor hf_transit_name(const struct hf_call *call)
+{
+    struct hf_cursor name = hf_call_param(call, "name");
+    return name.left != 0 && name.at[0] == '~' ? hf_cursor("", 0) : name;
+}
+
 hf_result hf_transit_key(struct hf_core *core, struct hf_call *call, const char *missing,
                          const struct hf_key **ret_key)
 {
     const struct hf_key *key = NULL;
-    hf_result found = hf_keys_find(hf_transit_keys(core), &call->mount->id, call->ns,
-                                   hf_call_param(call, "name"), call->may_wait, &key);
+    hf_result found = hf_keys_find(hf_transit_keys(core), &call->mount->id, call->ns, hf_transit_name(call),
+                                   call->may_wait, &key);
     if (found.code == HF_NOT_FOUND && missing != NULL)
         return hf_call_fail(call, HF_BAD_ARGUMENT, missing);
     TRY(found);

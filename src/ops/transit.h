@@ -57,6 +57,8 @@ hf_result hf_batch_open(struct hf_call *call, struct hf_batch *ret_batch);
 
 /* ---- keys ---- */
 struct hf_keys *hf_transit_keys(struct hf_core *core);
+/* The name in the path; empty where it is one of the mount's own. */
+struct hf_cursor hf_transit_name(const struct hf_call *call);
 /* The key that the path names. missing: text of the 400 where there is none; NULL: NOT_FOUND. */
 hf_result hf_transit_key(struct hf_core *core, struct hf_call *call, const char *missing,
                          const struct hf_key **ret_key);

@@ -279,7 +279,7 @@ static hf_result restore(struct restoring *r, struct hf_cursor name, bool force)
 HF_HANDLER(hf_transit_restore)
 {
     struct restoring r = {.core = core, .call = call};
-    struct hf_cursor name = hf_call_param(call, "name");
+    struct hf_cursor name = hf_transit_name(call);
     bool force = false;
     hf_result done = hf_arg_bool(call, "force", false, &force);
     if (HF_IS_OK(done))

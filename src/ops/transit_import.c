@@ -10,13 +10,14 @@
 
 /* ---- wrapping keys --------------------------------------------------------------------------------- */
 
-/* The mount's own keys lie under the mount's id with every bit turned: no path reaches them. */
-static struct hf_id own_mount(const struct hf_mount *mount)
+/* The mount's own keys have names that no path reaches: hf_transit_name() refuses their first character. */
+enum { OWN_NAME_MAX = 32 };
+static struct hf_cursor own_name(char space[static OWN_NAME_MAX], enum hf_alg alg)
 {
-    struct hf_id own = mount->id;
-    for (size_t i = 0; i < sizeof own.bytes; i++)
-        own.bytes[i] = (uint8_t)~own.bytes[i];
-    return own;
+    struct hf_buf out = hf_buf(space, OWN_NAME_MAX);
+    hf_buf_text(&out, "~");
+    hf_buf_text(&out, hf_alg_info(alg)->name);
+    return hf_buf_cursor(&out);
 }
 
 struct making {
@@ -43,16 +44,17 @@ hf_result hf_transit_wrapping(struct hf_core *core, struct hf_call *call, enum h
                               const struct hf_key **ret_key)
 {
     struct hf_keys *keys = hf_transit_keys(core);
-    struct hf_id own = own_mount(call->mount);
-    struct hf_cursor name = hf_cursor_text(hf_alg_info(alg)->name);
-    hf_result found = hf_keys_find(keys, &own, call->ns, name, true, ret_key);
+    char space[OWN_NAME_MAX];
+    struct hf_cursor name = own_name(space, alg);
+    hf_result found = hf_keys_find(keys, &call->mount->id, call->ns, name, true, ret_key);
     if (found.code != HF_NOT_FOUND || !make)
         return found;
     struct making m = {core, call};
-    struct hf_key_spec spec = {.mount = own, .ns = call->ns, .name = name, .alg = alg};
+    struct hf_key_spec spec = {.mount = call->mount->id, .ns = call->ns, .name = name, .alg = alg};
     struct hf_key_change change = {wrapping_edit, wrapping_commit, &m};
     hf_result created = hf_keys_create(keys, &spec, &change, ret_key);
-    return created.code == HF_EXISTS ? hf_keys_find(keys, &own, call->ns, name, true, ret_key) : created;
+    return created.code == HF_EXISTS ? hf_keys_find(keys, &call->mount->id, call->ns, name, true, ret_key)
+                                     : created;
 }
 
 hf_result hf_transit_wrapping_open(struct hf_core *core, struct hf_call *call, enum hf_alg alg,
@@ -276,7 +278,7 @@ static hf_result import_key(struct import *in, const struct hf_key **ret_key)
     struct hf_key_spec spec = {
         .mount = call->mount->id,
         .ns = call->ns,
-        .name = hf_call_param(call, "name"),
+        .name = hf_transit_name(call),
         .alg = made.alg,
         .flags = made.flags,
         .auto_rotate_ns = made.auto_rotate_ns,
@@ -315,7 +317,7 @@ HF_HANDLER(hf_transit_import_version)
     hf_result done = read_material(&in);
     if (HF_IS_OK(done)) {
         struct hf_key_change change = {import_edit, import_commit, &in};
-        done = hf_keys_change(hf_transit_keys(core), &call->mount->id, call->ns, hf_call_param(call, "name"),
+        done = hf_keys_change(hf_transit_keys(core), &call->mount->id, call->ns, hf_transit_name(call),
                               &change, &key);
         if (done.code == HF_NOT_FOUND)
             done =

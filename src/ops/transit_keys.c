@@ -36,7 +36,7 @@ hf_result hf_transit_change(struct hf_core *core, struct hf_call *call, hf_key_e
     struct change c = {.core = core, .call = call, .edit = edit, .arg = arg};
     struct hf_key_change change = {change_edit, change_commit, &c};
     hf_result result = hf_keys_change(hf_transit_keys(core), &call->mount->id, call->ns,
-                                      hf_call_param(call, "name"), &change, ret_key);
+                                      hf_transit_name(call), &change, ret_key);
     if (result.code == HF_NOT_FOUND && missing != NULL && call->error[0] == '\0')
         return hf_call_fail(call, HF_BAD_ARGUMENT, missing);
     return result;
@@ -53,7 +53,7 @@ static hf_result new_edit(struct hf_keys *keys, struct hf_key *draft, void *arg)
 hf_result hf_transit_new_check(struct hf_call *call, const struct hf_transit_new *made)
 {
     const struct hf_alg_info *info = hf_alg_info(made->alg);
-    if (!hf_key_name_ok(hf_call_param(call, "name")))
+    if (!hf_key_name_ok(hf_transit_name(call)))
         return hf_call_fail(call, HF_BAD_ARGUMENT,
                             "invalid key name: letters, digits, '_', '-' and '.' are allowed");
     if ((made->flags & HF_KEY_CONVERGENT) && !(made->flags & HF_KEY_DERIVED))
@@ -81,7 +81,7 @@ hf_result hf_transit_create(struct hf_core *core, struct hf_call *call, const st
     struct hf_key_spec spec = {
         .mount = call->mount->id,
         .ns = call->ns,
-        .name = hf_call_param(call, "name"),
+        .name = hf_transit_name(call),
         .alg = made->alg,
         .flags = made->flags,
         .key_bytes = made->key_bytes,
@@ -216,8 +216,8 @@ HF_HANDLER(hf_transit_key_delete)
 {
     struct change c = {.core = core, .call = call, .edit = delete_edit, .arg = call};
     struct hf_key_change change = {change_edit, change_commit, &c};
-    hf_result result = hf_keys_delete(hf_transit_keys(core), &call->mount->id, call->ns,
-                                      hf_call_param(call, "name"), &change);
+    hf_result result =
+        hf_keys_delete(hf_transit_keys(core), &call->mount->id, call->ns, hf_transit_name(call), &change);
     if (result.code == HF_NOT_FOUND)
         return hf_call_fail(call, HF_BAD_ARGUMENT, "error deleting policy: could not delete key; not found");
     TRY(result);
