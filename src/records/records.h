@@ -80,10 +80,12 @@ hf_result hf_txn_put(struct hf_txn *txn, enum hf_table table, struct hf_id id, u
                      struct hf_cursor ns, struct hf_cursor name, uint8_t state, int64_t due_ns,
                      struct hf_cursor plain);
 hf_result hf_txn_delete(struct hf_txn *txn, enum hf_table table, struct hf_id id, uint64_t expect_rev);
-/* Any other operation of the store: once, reserve, audit leaf. Its cursors must live till commit. */
+/* Any other operation of the store: once, reserve, audit leaf. Its cursors must live till commit. At most 48 records
+ * and 16 of these in a transaction. */
 hf_result hf_txn_add(struct hf_txn *txn, const struct hf_store_op *op);
-/* Durable when OK. CONFLICT: nothing written (also when expect_rev is not the feed's). On COMMIT_UNKNOWN it asks
- * the store again before giving up. Frees nothing: release with hf_txn_freep. */
+/* Durable when OK. CONFLICT: nothing written (also when expect_rev is not the feed's); failed_op of the outcome is
+ * then the number of the operation that hf_txn_add was given, from 0, or UINT32_MAX where a record was in the way. On
+ * COMMIT_UNKNOWN it asks the store again for up to 10 s before giving up. Frees nothing: release with hf_txn_freep. */
 hf_result hf_txn_commit(struct hf_txn *txn, struct hf_store_outcome *ret_outcome);
 void hf_txn_freep(struct hf_txn **txn);
 
@@ -91,6 +93,10 @@ struct hf_records_stats {
     uint64_t count, feed_size, bytes_in_memory, corrupt_found;
 };
 void hf_records_stats(struct hf_records *records, struct hf_records_stats *ret_stats);
+/* Opens every record there is and holds it against the feed; bad() is called for each fault, with the text that
+ * hf_records_fault would give. Runs beside everything else. Fails: STORE_*, NO_MEMORY. */
+hf_result hf_records_check(struct hf_records *records, void (*bad)(void *arg, const char *what), void *arg,
+                           uint64_t *ret_checked);
 /* A position that grows with every committed change here (X-Vault-Index). */
 uint64_t hf_records_position(struct hf_records *records);
 
