@@ -36,13 +36,13 @@ enum hf_control_kind {
 };
 enum {
     HF_CONTROL_FDS_MAX = 240, /* the kernel's bound is 253 */
-    HF_CONTROL_BODY_MAX = 64 << 10,
+    HF_CONTROL_BODY_MAX = 16 << 10,
     HF_CONTROL_DEV_SHARES = 5,
     HF_CONTROL_DEV_THRESHOLD = 3,
     HF_CONTROL_TEXT_MAX = 256,
 };
 
-/* A received message, taken apart; which member counts follows from kind. Large (about 70 KiB): keep it static or
+/* A received message, taken apart; which member counts follows from kind. Large (about 20 KiB): keep it static or
  * on a heap, and wipe it after DEV_INIT and DEV_DONE (hf_wipe). Descriptors in it belong to the receiver. */
 struct hf_control {
     enum hf_control_kind kind;
@@ -78,7 +78,7 @@ struct hf_control {
             char shares[HF_CONTROL_DEV_SHARES][HF_CONTROL_TEXT_MAX]; /* base64 of the plain form */
         } dev_done;
     } as;
-    uint8_t space[HF_CONTROL_BODY_MAX];
+    uint8_t space[16 + HF_CONTROL_BODY_MAX];
 };
 
 /* Receives one message. Fails: WOULD_BLOCK where none is there and the descriptor (or `wait` false) does not wait;

@@ -2,8 +2,9 @@
  * `holdfastd --role NAME` with three descriptors: 0 and 1 are /dev/null, 2 the log, 3 the control channel. All
  * others, and the configuration's text, come in the START message over the control channel (roles/control.h).
  *
- * What main.c has done before it calls a role's function: log set up; started from a clean environment; died-with-
- * parent signal set; namespaces, user id, capabilities and limits dropped as sandbox.h says; START read.
+ * What main.c has done before it calls a role's function: log set up; a clean environment; START read; core: secret
+ * arena opened; core and front: hf_crypto_start(); namespaces, user id, capabilities and limits dropped as sandbox.h
+ * says, with an empty root directory (the store's holds the state directory at its usual path and nothing else).
  * What the function does: open and warm up what it needs; hf_role_sandbox() before it starts threads; threads;
  * hf_control_ready(); work until the control channel says DRAIN or ends (the supervisor died: leave at once).
  * It returns the exit status: 0 after a drain. */
@@ -50,7 +51,8 @@ struct hf_role_args {
     int log_fd;
     uint32_t front_count; /* of all fronts of this server */
     const struct hf_config *config;
-    int state_dir_fd; /* store only: the directory of the database, open (O_PATH); else -1 */
+    int state_dir_fd;          /* store only: the directory of the database, open (O_PATH); else -1 */
+    uint32_t run_uid, run_gid; /* whom to become where root starts the server; 0: stay who we are */
 
     uint32_t link_count;
     struct hf_role_link links[HF_ROLE_LINKS_MAX];
