@@ -135,5 +135,21 @@ HF_HANDLER(hf_transit_export);
 HF_HANDLER(hf_transit_backup);
 HF_HANDLER(hf_transit_restore);
 /* ---- kv.c ---- */
+HF_HANDLER(hf_kv_data_read);
+HF_HANDLER(hf_kv_data_write);
+HF_HANDLER(hf_kv_data_delete);
+HF_HANDLER(hf_kv_delete);
+HF_HANDLER(hf_kv_undelete);
+HF_HANDLER(hf_kv_destroy);
+HF_HANDLER(hf_kv_metadata_read);
+HF_HANDLER(hf_kv_metadata_write);
+HF_HANDLER(hf_kv_metadata_delete);
+HF_HANDLER(hf_kv_metadata_list);
+HF_HANDLER(hf_kv_config_read);
+HF_HANDLER(hf_kv_config_write);
+HF_HANDLER(hf_kv_v1_read);
+HF_HANDLER(hf_kv_v1_write);
+HF_HANDLER(hf_kv_v1_delete);
+HF_HANDLER(hf_kv_v1_list);
 
 #endif
