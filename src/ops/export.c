@@ -363,8 +363,8 @@ HF_HANDLER(hf_transit_export)
 {
     const struct hf_key *key;
     const struct hf_key_version *one;
-    enum export_kind kind;
-    enum export_format format;
+    enum export_kind kind = EXPORT_PUBLIC;
+    enum export_format format = FORMAT_DEFAULT;
     TRY(hf_transit_key(core, call, NULL, &key));
     TRY(kind_of(call, key, &kind));
     TRY(format_of(call, &format));

@@ -68,7 +68,7 @@ HF_HANDLER(hf_transit_datakey)
     if (!plain && !hf_cursor_is(mode, "wrapped"))
         return hf_call_fail(call, HF_BAD_ARGUMENT, "Invalid path, must be 'plaintext' or 'wrapped'");
     const struct hf_key *key;
-    size_t bytes;
+    size_t bytes = 0;
     TRY(hf_transit_key(core, call, "encryption key not found", &key));
     if (!(key->info->uses & HF_USE_SEAL))
         return hf_call_fail_about(call, HF_BAD_ARGUMENT, "message encryption not supported for key type",
@@ -130,7 +130,7 @@ HF_HANDLER(hf_transit_random)
     (void)core;
     struct hf_cursor source = hf_call_param(call, "source"), count = hf_call_param(call, "bytes");
     int64_t bytes;
-    enum encoding encoding;
+    enum encoding encoding = ENCODE_BASE64;
     if (count.left == 0 && source.left != 0 && !is_source(source)) { /* random/32 */
         count = source;
         source = (struct hf_cursor){0};
@@ -170,7 +170,7 @@ HF_HANDLER(hf_transit_hash)
     (void)core;
     struct hf_cursor algorithm = hf_call_param(call, "algorithm"), text, input;
     enum hf_hash hash = HF_SHA2_256;
-    enum encoding encoding;
+    enum encoding encoding = ENCODE_HEX;
     if (algorithm.left == 0)
         TRY(hf_arg_text(call, "algorithm", &algorithm));
     if (algorithm.left != 0 && !HF_IS_OK(hf_hash_find(algorithm, &hash)))
