@@ -238,7 +238,7 @@ static hf_result list_due(struct hf_policy *policy, enum hf_table table, int64_t
     struct hf_list_query query = {
         .table = (uint16_t)table,
         .order = HF_LIST_BY_DUE,
-        .due_before_ns = now_ns,
+        .due_before_ns = now_ns + 1, /* what is due now is due */
         .without_sealed = true,
         .limit = TIDY_BATCH,
     };
