@@ -185,7 +185,7 @@ const struct cli_command cli_commands[] = {
      audit_export_options},
     {"audit verify", "--export FILE --checkpoint FILE --keys FILE",
      "verify offline; names what was altered, removed or put in", cmd_audit_verify, audit_verify_options},
-    {"backup", "--out FILE", "copy the sealed database, online", cmd_backup, backup_options},
+    {"backup", "DATABASE --out FILE", "copy the sealed database, online", cmd_backup, backup_options},
     {"restore", "--in FILE --to FILE", "put a backup in place of a database (server stopped)", cmd_restore,
      restore_options},
     {"doctor", "FILE", "check a whole database offline", cmd_doctor, NULL},

@@ -572,10 +572,9 @@ static bool do_audit(struct tour *t)
 
 static bool dump_and_scan(struct tour *t, struct hf_scan *scan, int pid)
 {
-    char core[PATHS + 32], name[32], command[64];
+    char core[PATHS + 32], name[32];
     snprintf(core, sizeof(core), "%s/core", t->dir);
     snprintf(name, sizeof(name), "%d", pid);
-    snprintf(command, sizeof(command), "%s/core.%d", t->dir, pid);
     pid_t child = fork();
     if (child == 0) {
         int null = open("/dev/null", O_RDWR | O_CLOEXEC);
