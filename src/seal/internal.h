@@ -88,6 +88,7 @@ struct write { /* both rows, encoded, to be committed together or the keyring al
     uint8_t seal_bytes[SEAL_ROW_MAX];
     size_t seal_len; /* 0: the seal row stays */
     uint64_t expect_seal, expect_keyring;
+    bool unknown; /* was sent, and the outcome is not known: a conflict may be with itself */
 };
 void write_done(struct write *write);
 /* Encodes the keyring (and the seal row where with_row) as they shall be after the present revisions. */
@@ -95,7 +96,7 @@ hf_result write_prepare(const struct hf_seal *seal, const struct seal_row *row, 
                         const struct hf_keyring *ring, const struct keks *keks, const struct root_keys *keys,
                         struct write *ret_write);
 /* OK: durable. CONFLICT: another's write stands there. COMMIT_UNKNOWN: only after asking again for a while. */
-hf_result write_commit(const struct hf_seal *seal, const struct write *write);
+hf_result write_commit(const struct hf_seal *seal, struct write *write);
 
 struct pending { /* a rekey whose commit the store has not confirmed */
     bool there;

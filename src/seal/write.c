@@ -75,21 +75,19 @@ static hf_result stands_there(const struct hf_seal *seal, const struct write *wr
     return done;
 }
 
-hf_result write_commit(const struct hf_seal *seal, const struct write *write)
+hf_result write_commit(const struct hf_seal *seal, struct write *write)
 {
-    bool unknown = false;
     for (unsigned i = 0; i < UNKNOWN_TRIES; i++) {
         hf_result done = commit_once(seal, write);
-        if (done.code == HF_CONFLICT && unknown) {
-            bool same = false;
-            TRY(stands_there(seal, write, &same));
-            return same ? HF_DONE : done;
-        }
-        if (done.code == HF_COMMIT_UNKNOWN)
-            unknown = true;
-        else if (!unknown || !hf_code_retry(done.code))
+        if (HF_IS_OK(done) || (!write->unknown && done.code != HF_COMMIT_UNKNOWN))
             return done;
+        if (write->unknown && done.code == HF_CONFLICT) {
+            bool same = false;
+            if (HF_IS_OK(stands_there(seal, write, &same)))
+                return same ? HF_DONE : done;
+        }
         /* It may have been written or not: the same conditional write again tells which. */
+        write->unknown = true;
         struct timespec pause = {0, UNKNOWN_PAUSE_MS * HF_MILLISECOND};
         (void)nanosleep(&pause, NULL); /* a shorter pause does no harm */
     }

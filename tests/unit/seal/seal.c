@@ -425,6 +425,7 @@ static void a_store_that_is_away_is_asked_again(void **state)
 
 int main(void)
 {
+    hf_log_setup(2, HF_LOG_ERROR, "test");
     if (!HF_IS_OK(hf_crypto_start(HF_CRYPTO_HEAP_ARENA)))
         return 1;
     const struct CMUnitTest tests[] = {
