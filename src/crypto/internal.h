@@ -49,5 +49,6 @@ hf_result hf_hkdf_expand_bytes(enum hf_hash hash, struct hf_cursor prk, const st
 
 /* Known-answer tests of every primitive in use, or of the symmetric ones alone. Fails: INTERNAL. */
 hf_result hf_crypto_self_test(bool asymmetric);
+hf_result hf_crypto_self_test_asymmetric(void);
 
 #endif
