@@ -18,6 +18,7 @@ struct hf_key_live {
     _Atomic uint64_t half;     /* `used` past which the next block is fetched ahead */
     _Atomic uint64_t reserved; /* the store's total after the last block */
     _Atomic bool ahead;        /* somebody was sent to fetch the next block */
+    _Atomic bool told;         /* that it is past half its limit */
     pthread_mutex_t refill;    /* one block at a time; not on the hot path */
     int64_t refilled_ns;       /* boot time of the last block; under refill */
     uint64_t block;            /* its size; under refill */

@@ -183,19 +183,15 @@ static hf_result reserve_block(struct hf_keys *keys, struct hf_key_live *live, s
     return HF_DONE;
 }
 
-/* A key past half its limit is rotated by the next tick. */
+/* A key past half its limit is rotated by the next tick. Told once; again only where the list was full. */
 static void worn(struct hf_keys *keys, const struct hf_key *key, const struct hf_key_version *version)
 {
-    if (version->number != key->latest)
+    if (atomic_exchange_explicit(&version->live->told, true, memory_order_acq_rel))
         return;
     pthread_mutex_lock(&keys->worn_lock);
-    bool known = keys->worn_count == HF_KEYS_WORN_MAX; /* full: it will come again with its next block */
-    for (size_t i = 0; i < keys->worn_count && !known; i++) {
-        struct hf_keys_worn *w = &keys->worn[i];
-        known = hf_cursor_same(hf_cursor(w->name, w->name_len), hf_cursor(key->name, key->name_len)) &&
-                hf_cursor_same(hf_cursor(w->mount.bytes, 16), hf_cursor(key->mount.bytes, 16));
-    }
-    if (!known) {
+    if (keys->worn_count == HF_KEYS_WORN_MAX) {
+        atomic_store_explicit(&version->live->told, false, memory_order_release);
+    } else {
         struct hf_keys_worn *w = &keys->worn[keys->worn_count++];
         *w =
             (struct hf_keys_worn){.mount = key->mount, .name_len = key->name_len, .version = version->number};
@@ -218,8 +214,6 @@ static hf_result refill(struct hf_keys *keys, const struct hf_key *key, const st
         result = reserve_block(keys, live, version->id, limit, uses);
     atomic_store_explicit(&live->ahead, false, memory_order_release);
     pthread_mutex_unlock(&live->refill);
-    if (HF_IS_OK(result) && consumed(live) > limit / 2)
-        worn(keys, key, version);
     return result;
 }
 
@@ -254,7 +248,10 @@ hf_result hf_key_count_uses(struct hf_keys *keys, const struct hf_key *key,
         if (!spend(live, uses))
             return HF_FAIL(KEY_LIMIT);
     }
+    bool near = consumed(live) > limit / 2;
+    if (near && version->number == key->latest && !atomic_load_explicit(&live->told, memory_order_relaxed))
+        worn(keys, key, version);
     if (ret_near != NULL)
-        *ret_near = consumed(live) > limit / 2;
+        *ret_near = near;
     return HF_DONE;
 }

@@ -85,6 +85,8 @@ static hf_result write_sealed(struct crypt *c, const struct hf_key_version *vers
 {
     struct hf_kskey *key = c->to.key;
     struct hf_tree_writer *w = c->call->w;
+    if (is_rsa(c->key) && plain.left == 0)
+        return hf_why(&c->why, "an RSA key cannot encrypt an empty plaintext");
     if (is_rsa(c->key)) {
         uint8_t sealed[1024];
         struct hf_buf rsa = hf_buf(sealed, sizeof sealed);
