@@ -201,8 +201,8 @@ static void worn(struct hf_keys *keys, const struct hf_key *key, const struct hf
     pthread_mutex_unlock(&keys->worn_lock);
 }
 
-static hf_result refill(struct hf_keys *keys, const struct hf_key *key, const struct hf_key_version *version,
-                        uint64_t limit, uint64_t uses)
+static hf_result refill(struct hf_keys *keys, const struct hf_key_version *version, uint64_t limit,
+                        uint64_t uses)
 {
     struct hf_key_live *live = version->live;
     pthread_mutex_lock(&live->refill);
@@ -233,7 +233,7 @@ hf_result hf_key_count_uses(struct hf_keys *keys, const struct hf_key *key,
     if (used >= atomic_load_explicit(&live->half, memory_order_relaxed)) {
         /* Half gone: one caller fetches the next block where it may wait, or asks to be run where it may. */
         if (may_wait) {
-            hf_result ahead = refill(keys, key, version, limit, uses);
+            hf_result ahead = refill(keys, version, limit, uses);
             if (!HF_IS_OK(ahead) && ahead.code != HF_KEY_LIMIT)
                 HF_IGNORE(ahead,
                           "what is left of the last block still serves; asked again below when it does not");
@@ -244,7 +244,7 @@ hf_result hf_key_count_uses(struct hf_keys *keys, const struct hf_key *key,
     if (!spend(live, uses)) {
         if (!may_wait)
             return HF_FAIL(WOULD_BLOCK);
-        TRY(refill(keys, key, version, limit, uses));
+        TRY(refill(keys, version, limit, uses));
         if (!spend(live, uses))
             return HF_FAIL(KEY_LIMIT);
     }
