@@ -130,7 +130,7 @@ static void admit(struct hf_front *front, unsigned listener, int fd, const struc
         close(fd);
         return;
     }
-    SSL_CTX *tls = front->listeners[listener].tls;
+    struct ssl_ctx_st *tls = front->listeners[listener].tls;
     struct hf_conn *conn = take_conn(front);
     if (conn == NULL) {
         hf_front_count_reject(front, HF_REJECT_CONNECTIONS);
@@ -576,7 +576,7 @@ void hf_conn_tick(struct hf_front *front, struct hf_conn *conn)
         if (!hf_conn_is_writing(conn))
             hf_wbuf_free(&conn->out);
         if (conn->ssl != NULL && conn->state != HF_CONN_HANDSHAKE)
-            (void)SSL_free_buffers(conn->ssl);
+            hf_tls_rest(conn->ssl);
     }
 }
 

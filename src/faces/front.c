@@ -141,7 +141,7 @@ const struct hf_front_stats *hf_front_stats(const struct hf_front *front)
     return &front->stats;
 }
 
-hf_result hf_front_listen(struct hf_front *front, unsigned id, int fd, SSL_CTX *tls)
+hf_result hf_front_listen(struct hf_front *front, unsigned id, int fd, struct ssl_ctx_st *tls)
 {
     if (id >= HF_FRONT_LISTENERS_MAX || front->listeners[id].fd != HF_FRONT_NONE)
         return HF_FAIL(BAD_ARGUMENT);
@@ -150,7 +150,7 @@ hf_result hf_front_listen(struct hf_front *front, unsigned id, int fd, SSL_CTX *
     return hf_front_epoll(front, EPOLL_CTL_ADD, fd, EPOLLIN, HF_FRONT_LISTENER, id);
 }
 
-void hf_front_set_tls(struct hf_front *front, unsigned id, SSL_CTX *tls)
+void hf_front_set_tls(struct hf_front *front, unsigned id, struct ssl_ctx_st *tls)
 {
     hf_tls_context_free(front->listeners[id].tls); /* connections hold it as long as they live */
     front->listeners[id].tls = tls;

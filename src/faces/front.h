@@ -33,9 +33,9 @@ hf_result hf_front_new(const struct hf_front_limits *limits, const struct hf_clo
 void hf_front_free(struct hf_front *front);
 
 /* Takes fd (bound, listening, non-blocking) and tls (NULL: plain HTTP). id: 0 .. HF_FRONT_LISTENERS_MAX - 1. */
-hf_result hf_front_listen(struct hf_front *front, unsigned id, int fd, SSL_CTX *tls);
+hf_result hf_front_listen(struct hf_front *front, unsigned id, int fd, struct ssl_ctx_st *tls);
 /* New connections of the listener use `tls` (taken) from here on; those there are live on with theirs. */
-void hf_front_set_tls(struct hf_front *front, unsigned id, SSL_CTX *tls);
+void hf_front_set_tls(struct hf_front *front, unsigned id, struct ssl_ctx_st *tls);
 /* Takes fd: the core's stream socket. What was under way on an earlier one has been or is now answered 503. */
 hf_result hf_front_link(struct hf_front *front, int fd);
 /* Calls act(arg) when fd (borrowed) can be read. One only: the control channel. */

@@ -316,9 +316,9 @@ enum hf_reject hf_http_call_write(const struct hf_http_request *request, const s
     reject = target.query.left == 0 ? HF_REJECT_NONE : write_query(target.query, &w, &call.method);
     if (reject == HF_REJECT_NONE)
         reject = write_body(request->body, &w, ret_at);
-    hf_tw_end(&w);
     if (reject != HF_REJECT_NONE)
-        return reject;
+        return reject; /* the map stays open, perhaps behind a key: what was written is of no use */
+    hf_tw_end(&w);
     if (out->overflow)
         return HF_REJECT_JSON_SIZE;
     out->at[begun] = (uint8_t)call.method; /* the query may have made it LIST */

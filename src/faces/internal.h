@@ -48,7 +48,7 @@ struct hf_conn {
     enum hf_reject deadline_why; /* NONE: an idle one is closed without a word */
     int64_t active_ns;
     int64_t message_ns; /* when the message's first byte came */
-    SSL *ssl;
+    struct ssl_st *ssl;
     struct hf_http_peer peer;
     uint8_t *cert;
     struct hf_wbuf in;  /* of a message that is not whole, or that waits for its turn */
@@ -78,7 +78,7 @@ struct hf_front {
     int epoll_fd;
     struct {
         int fd;
-        SSL_CTX *tls;
+        struct ssl_ctx_st *tls;
         bool paused;
     } listeners[HF_FRONT_LISTENERS_MAX];
     int watch_fd;

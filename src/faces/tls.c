@@ -2,6 +2,7 @@
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/ssl.h>
 #include <string.h>
 
 /* Hybrids stand in a tuple of their own: a client that can do one is asked for its share even where it sent another
@@ -214,6 +215,11 @@ void hf_tls_goodbye(SSL *ssl)
     if (SSL_is_init_finished(ssl))
         (void)SSL_shutdown(ssl);
     ERR_clear_error();
+}
+
+void hf_tls_rest(SSL *ssl)
+{
+    (void)SSL_free_buffers(ssl); /* not while a record is under way */
 }
 
 void hf_tls_free(SSL *ssl)

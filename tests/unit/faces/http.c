@@ -200,6 +200,8 @@ static void query_and_body_are_one_map(void **state)
     assert_int_equal(refusal("GET", "/v1/a?x=%ff", ""), HF_REJECT_QUERY);
     assert_int_equal(refusal("POST", "/v1/a?x=1", "{\"x\":1}"), HF_REJECT_JSON);
     assert_int_equal(refusal("POST", "/v1/a", "{\"x\":1,\"x\":2}"), HF_REJECT_JSON);
+    assert_int_equal(refusal("POST", "/v1/a", "{\"x\":"), HF_REJECT_JSON);
+    assert_int_equal(refusal("POST", "/v1/a", "{\"x\":[{\"y\""), HF_REJECT_JSON);
     assert_int_equal(refusal("POST", "/v1/a", "[1]"), HF_REJECT_JSON_OBJECT);
     assert_int_equal(refusal("POST", "/v1/a", "\"x\""), HF_REJECT_JSON_OBJECT);
     assert_int_equal(refusal("POST", "/v1/a", "x=1"), HF_REJECT_JSON);
