@@ -91,12 +91,12 @@ static hf_result read_key_and_nonce(struct hf_call *call, struct hf_cursor *ret_
     return HF_DONE;
 }
 
-/* Fails with the seal's reason where it gave one. */
-static hf_result because(struct hf_call *call, hf_result done, const char *why)
+/* Fails with the seal's reason where it gave one. why: the place that the seal filled, so that it is read after. */
+static hf_result because(struct hf_call *call, hf_result done, const char *const *why)
 {
-    if (HF_IS_OK(done) || why == NULL || why[0] == '\0')
+    if (HF_IS_OK(done) || *why == NULL || (*why)[0] == '\0')
         return done;
-    return hf_call_fail(call, done.code, why);
+    return hf_call_fail(call, done.code, *why);
 }
 
 /* ---- init ---- */
@@ -208,7 +208,7 @@ hf_result hf_sys_unseal(struct hf_core *core, struct hf_call *call)
     hf_result offered = hf_seal_offer(core->seal, key, &complete, &why);
     if (offered.code == HF_ALREADY)
         return answer_status(core, call);
-    TRY(because(call, offered, why));
+    TRY(because(call, offered, &why));
     if (complete) {
         hf_result unlocked = hf_core_unlock(core);
         if (!HF_IS_OK(unlocked))
@@ -369,7 +369,7 @@ hf_result hf_sys_rekey_update(struct hf_core *core, struct hf_call *call)
     CLEANUP(hf_share_set_done) struct hf_share_set set = {.count = 0};
     struct hf_quorum_status status;
     const char *why = "";
-    TRY(because(call, hf_rekey_offer(core->seal, nonce, key, &status, &set, &why), why));
+    TRY(because(call, hf_rekey_offer(core->seal, nonce, key, &status, &set, &why), &why));
     call->shape = HF_ANSWER_TOP;
     hf_tw_map(call->w);
     hf_result written = HF_DONE;
@@ -420,7 +420,7 @@ hf_result hf_sys_rekey_verify(struct hf_core *core, struct hf_call *call)
     struct hf_quorum_status status;
     bool complete = false;
     const char *why = "";
-    TRY(because(call, hf_rekey_verify(core->seal, nonce, key, &complete, &status, &why), why));
+    TRY(because(call, hf_rekey_verify(core->seal, nonce, key, &complete, &status, &why), &why));
     if (!complete) {
         answer_verification(call, &status);
         return HF_DONE;
@@ -571,7 +571,7 @@ hf_result hf_sys_generate_root_update(struct hf_core *core, struct hf_call *call
     bool complete = false;
     const char *why = "";
     call->audit.operation = call->op->name;
-    TRY(because(call, hf_generate_root_offer(core->seal, nonce, key, &complete, &otp, &status, &why), why));
+    TRY(because(call, hf_generate_root_offer(core->seal, nonce, key, &complete, &otp, &status, &why), &why));
     if (complete)
         TRY(make_root(core, call, hf_buf_cursor(&otp), &encoded));
     call->shape = HF_ANSWER_TOP;
