@@ -108,7 +108,7 @@ static hf_result keyed(const EVP_CIPHER *cipher, const uint8_t *key, bool padded
     return HF_DONE;
 }
 
-/* C2SP XAES-256-GCM, steps 1 and 2: the CMAC subkey K1. No branch on its bits. */
+/* @spec C2SP:XAES-256-GCM steps 1 and 2: the CMAC subkey K1. No branch on its bits. */
 static hf_result xaes_subkey(struct hf_aead *aead)
 {
     static const uint8_t zeros[AES_BLOCK];

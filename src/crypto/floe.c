@@ -65,7 +65,7 @@ void hf_floe_rotate_each(struct hf_floe *floe, unsigned bits)
     floe->rotation_bits = bits;
 }
 
-/* FLOE_KDF: HKDF-Expand over params || iv || purpose || ad. */
+/* @spec C2SP:FLOE FLOE_KDF: HKDF-Expand over params || iv || purpose || ad. */
 static hf_result kdf(const struct hf_floe *floe, struct hf_cursor key, struct hf_cursor purpose, uint8_t *ret,
                      size_t len)
 {

@@ -58,7 +58,7 @@ static hf_result labeled_expand(const uint8_t *suite, const uint8_t *prk, const 
                                 len);
 }
 
-/* KeySchedule<base>, section 5.1: no PSK. */
+/* @spec RFC9180:5.1 KeySchedule<base>: no PSK. */
 static hf_result key_schedule(enum hf_hpke_aead aead, const struct hf_secret *shared, struct hf_cursor info,
                               struct schedule *ret)
 {

@@ -32,6 +32,7 @@ hf_result hf_hkdf_expand_bytes(enum hf_hash hash, struct hf_cursor prk, const st
     return done;
 }
 
+/* @spec RFC5869:2 */
 hf_result hf_hkdf_extract(enum hf_hash hash, const struct hf_secret *ikm, struct hf_cursor salt,
                           struct hf_secret **ret_prk)
 {

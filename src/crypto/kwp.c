@@ -119,7 +119,7 @@ static uint32_t mask_zero(uint32_t x)
     return (uint32_t)(((uint64_t)x - 1) >> 32);
 }
 
-/* RFC 5649 section 3: the constant, a length that fits the number of semiblocks, zero padding. One answer for
+/* @spec RFC5649:3 the constant, a length that fits the number of semiblocks, zero padding. One answer for
  * all three, and no branch or index that depends on any of them. */
 static bool integrity(const uint8_t *semiblocks, size_t plain_max, uint32_t *ret_len)
 {

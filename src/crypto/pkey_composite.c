@@ -86,6 +86,7 @@ static hf_result export_public(const struct hf_pkey *key, struct hf_buf *out)
     return hf_buf_ok(out);
 }
 
+/* @spec draft-ietf-lamps-pq-composite-sigs:4.2 */
 static hf_result representative(const struct hf_pkey *key, const struct hf_sign_options *options,
                                 struct hf_cursor input, struct hf_buf *out)
 {

@@ -108,7 +108,7 @@ static hf_result export_public(const struct hf_pkey *key, struct hf_buf *out)
     return hf_pkey_public(key->half[CLASSICAL], out);
 }
 
-/* ss = SHA3-256(ss_M || ss_X || ct_X || pk_X || label). */
+/* @spec draft-connolly-cfrg-xwing-kem:5.3 ss = SHA3-256(ss_M || ss_X || ct_X || pk_X || label). */
 static hf_result xwing_combine(const struct hf_pkey *key, const struct hf_secret *pq,
                                const struct hf_secret *classical, struct hf_cursor ct_x,
                                struct hf_secret **ret_shared)

@@ -61,7 +61,7 @@ static hf_result export_private(const struct hf_pkey *key, enum hf_private_form 
 
 enum { HASH_OID_LEN = 11, ENCODED_MAX = 2 + 255 + HASH_OID_LEN + HF_HASH_MAX };
 
-/* M' of the pre-hashed modes: 0x01 || len(ctx) || ctx || OID of the hash in DER || digest. FIPS 204 algorithm 4,
+/* @spec FIPS204:5.4 M' of the pre-hashed modes: 0x01 || len(ctx) || ctx || OID of the hash in DER || digest. FIPS 204 algorithm 4,
  * FIPS 205 algorithm 23. */
 static hf_result encode_prehashed(const struct hf_sign_options *options, struct hf_cursor digest,
                                   struct hf_buf *out)

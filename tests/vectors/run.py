@@ -324,7 +324,7 @@ class Run:
                                   self.tool.ask("kwp_unwrap", x(r["K"]), x(r["C"])), x(r.get("P", "")))
             yield f"record {number}", check
 
-    def rfc_hkdf(self, path):
+    def rfc_hkdf(self, path):  # @proves RFC5869:2
         for number, r in enumerate(self.records(path, "COUNT")):
             if "OKM" not in r or r.get("Hash") not in (None, "SHA-256"):
                 continue
@@ -354,7 +354,7 @@ class Run:
                     self.judge(good, self.tool.ask("verify", ALG[alg], x(r["pk"]), how, message, signature))
             yield f"count {r['count']}", check
 
-    def hpke(self, path):
+    def hpke(self, path):  # @proves RFC9180:5.1 @proves draft-connolly-cfrg-xwing-kem:5.3
         for t in json.loads(path.read_text()):
             if t["mode"] != 0 or t["kem_id"] != 0x647a:
                 continue
@@ -404,7 +404,7 @@ class Run:
 
     # ---- what no package brings
 
-    def composite(self, path):
+    def composite(self, path):  # @proves draft-ietf-lamps-pq-composite-sigs:4.2
         published = json.loads(path.read_text())
         message, context = base64.b64decode(published["m"]), base64.b64decode(published["ctx"])
         good, bad = {"result": "valid"}, {"result": "invalid"}

@@ -230,6 +230,7 @@ static struct hf_buf read_hex(const char *name)
     return bytes;
 }
 
+/* @proves C2SP:FLOE */
 static void published_files_open(void **state)
 {
     (void)state;

@@ -358,6 +358,7 @@ static void contexts_separate(void **state)
     hf_pkey_free(key);
 }
 
+/* @proves FIPS204:5.4 */
 static void prehashed_input_signs_in_its_own_mode(void **state)
 {
     (void)state;
