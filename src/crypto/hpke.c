@@ -23,7 +23,8 @@ struct schedule {
 
 static void suite_id(enum hf_hpke_aead aead, uint8_t ret_id[static SUITE_LEN])
 {
-    memcpy(ret_id, "HPKE", 4);
+    static const uint8_t name[4] = {'H', 'P', 'K', 'E'};
+    memcpy(ret_id, name, sizeof(name));
     hf_store_u16(ret_id + 4, KEM_XWING);
     hf_store_u16(ret_id + 6, KDF_HKDF_SHA256);
     hf_store_u16(ret_id + 8, (uint16_t)aead);

@@ -158,7 +158,7 @@ static void raw_to_der(size_t field, const uint8_t *raw, struct hf_buf *out)
     der_integer(&body, raw, field);
     der_integer(&body, raw + field, field);
     pkey_der_header(out, 0x30, body.len);
-    hf_buf_put_cursor(out, hf_buf_cursor(&body));
+    hf_buf_put(out, memory, body.len);
 }
 
 static hf_result sign(const struct hf_pkey *key, const struct hf_sign_options *options,
