@@ -362,6 +362,8 @@ static void read_back(void)
     holds(HF_MEASURE_PARENT_DEATH,
           prctl(PR_GET_PDEATHSIG, &signal_number, 0, 0, 0) == 0 && signal_number == SIGKILL,
           "no signal is set");
+    if (status_line(text, "Threads:", 10) > 1)
+        lacks(HF_MEASURE_LANDLOCK, "threads were started before it");
     if (posture.role != HF_ROLE_CORE)
         return;
     struct hf_secret_report report;

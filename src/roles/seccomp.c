@@ -151,6 +151,7 @@ static int allow_some(scmp_filter_ctx filter)
 static int build(scmp_filter_ctx filter, enum hf_role role)
 {
     int wrong = seccomp_attr_set(filter, SCMP_FLTATR_CTL_NNP, 0); /* set already; not the library's to set */
+    wrong |= seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);  /* threads that are there already too */
     (void)seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);  /* a tree instead of a list, where it can */
     wrong |= seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
     wrong |= allow_all(filter, everybody, HF_ARRAY_LEN(everybody));
