@@ -24,6 +24,8 @@ hf_result hf_core_new(const struct hf_core_config *config, struct hf_store *stor
     pthread_mutex_init(&core->lifecycle, NULL);
     hf_result done = hf_metrics_new(config->threads, &core->metrics);
     if (HF_IS_OK(done))
+        done = hf_limits_new(clock, &core->limits);
+    if (HF_IS_OK(done))
         done = hf_seal_open(store, clock, &core->seal);
     if (!HF_IS_OK(done)) {
         hf_core_free(core);
@@ -42,6 +44,7 @@ void hf_core_free(struct hf_core *core)
     hf_epoch_drain();
     hf_seal_close(core->seal);
     hf_metrics_free(core->metrics);
+    hf_limits_free(core->limits);
     pthread_mutex_destroy(&core->lifecycle);
     free(core);
 }

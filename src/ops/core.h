@@ -45,6 +45,7 @@ struct hf_core {
     struct hf_keystore *keystore;
     struct hf_seal *seal;
     struct hf_metrics *metrics;
+    struct hf_limits *limits; /* of HF_OP_LIMITED rows, by source and operation; sealed or not */
     struct hf_posture_source posture;
     struct hf_metrics_source more_metrics;
     pthread_mutex_t lifecycle; /* held by unlock and lock; never on a data operation's way */

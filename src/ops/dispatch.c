@@ -214,8 +214,12 @@ static hf_result authorize(const struct hf_unsealed *u, struct hf_call *call)
     uint32_t needs = call->op->needs;
     if (call->op->flags & HF_OP_SUDO)
         needs |= HF_CAP_SUDO;
-    if (call->op->flags & (HF_OP_SELF | HF_OP_UPSERT))
-        return HF_DONE; /* any valid token may; or the handler asks once it knows create from update */
+    if (call->op->flags & HF_OP_UPSERT)
+        return HF_DONE; /* the handler asks once it knows create from update */
+    if (call->op->flags & HF_OP_SELF) { /* any valid token may, unless a policy denies it */
+        uint32_t caps = hf_identity_capabilities(u->policy, call->identity, call->wire.path);
+        return caps & HF_CAP_DENY ? HF_FAIL(DENIED) : HF_DONE;
+    }
     return hf_identity_may(u->policy, call->identity, call->wire.path, needs, &call->args);
 }
 
@@ -223,7 +227,10 @@ static hf_result no_such_row(const struct hf_unsealed *u, struct hf_core *core, 
                              enum find found)
 {
     TRY(when_allows(core, u, HF_WHEN_UNSEALED));
-    TRY(authenticate(u, call)); /* a stranger learns nothing of what exists */
+    TRY(authenticate(u, call)); /* a stranger learns nothing of what exists, nor who may nothing there */
+    uint32_t caps = hf_identity_capabilities(u->policy, call->identity, call->wire.path);
+    if (caps == 0 || (caps & HF_CAP_DENY))
+        return HF_FAIL(DENIED);
     if (found == NO_METHOD)
         return hf_call_fail(call, HF_METHOD, "unsupported operation");
     return hf_call_fail_about(call, HF_NOT_FOUND, "no handler for route", call->wire.path);
@@ -239,9 +246,10 @@ static hf_result run(struct hf_core *core, struct hf_call *call)
     if ((op->flags & HF_OP_WAITS) && !call->may_wait)
         return HF_FAIL(WOULD_BLOCK);
     TRY(when_allows(core, u, op->when));
-    bool limited = (op->flags & HF_OP_LIMITED) && u != NULL;
+    bool limited = (op->flags & HF_OP_LIMITED) != 0;
+    struct hf_cursor what = hf_cursor_text(op->name);
     if (limited)
-        TRY(hf_limits_check(u->policy, call->wire.peer_ip, call->audit.mount));
+        TRY(hf_limits_table_check(core->limits, call->wire.peer_ip, what));
     if (!(op->flags & HF_OP_UNAUTH)) {
         if (u == NULL)
             return HF_FAIL(SEALED);
@@ -250,9 +258,9 @@ static hf_result run(struct hf_core *core, struct hf_call *call)
     }
     hf_result done = op->handler(core, call);
     if (limited && HF_IS_OK(done))
-        hf_limits_succeeded(u->policy, call->wire.peer_ip, call->audit.mount);
-    else if (limited && hf_code_http(done.code) < 500 && done.code != HF_WOULD_BLOCK)
-        hf_limits_failed(u->policy, call->wire.peer_ip, call->audit.mount);
+        hf_limits_table_succeeded(core->limits, call->wire.peer_ip, what);
+    else if (limited && hf_code_http(done.code) < 500)
+        hf_limits_table_failed(core->limits, call->wire.peer_ip, what);
     return done;
 }
 

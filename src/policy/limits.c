@@ -1,4 +1,4 @@
-/* Failed tries by source and by source and role. A fixed table: sets of a few ways under one short lock each; a full
+/* Failed tries by source and by source and role. A fixed table: sets of a few ways, changed under a short lock; a full
  * set forgets the one that was quiet longest, never one that is locked out while another is not. */
 #include <pthread.h>
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 #include "crypto/hash.h"
 #include "policy/internal.h"
 
-enum { SETS = 1024, WAYS = 8 };
+enum { SETS = 1024, WAYS = 8, LOCKS = 64 };
 
 struct counter {
     uint8_t key[16]; /* zero: free */
@@ -16,14 +16,14 @@ struct counter {
 };
 
 struct set {
-    pthread_mutex_t mutex;
     struct counter ways[WAYS];
 };
 
 struct hf_limits {
     const struct hf_clock *clock;
     uint8_t salt[16];
-    struct set sets[SETS];
+    pthread_mutex_t locks[LOCKS]; /* each for a part of the sets */
+    struct set sets[SETS];        /* pages come with use */
 };
 
 hf_result hf_limits_new(const struct hf_clock *clock, struct hf_limits **ret_limits)
@@ -37,8 +37,8 @@ hf_result hf_limits_new(const struct hf_clock *clock, struct hf_limits **ret_lim
         free(limits);
         return done;
     }
-    for (size_t i = 0; i < SETS; i++)
-        pthread_mutex_init(&limits->sets[i].mutex, NULL);
+    for (size_t i = 0; i < LOCKS; i++)
+        pthread_mutex_init(&limits->locks[i], NULL);
     *ret_limits = limits;
     return HF_DONE;
 }
@@ -47,8 +47,8 @@ void hf_limits_free(struct hf_limits *limits)
 {
     if (limits == NULL)
         return;
-    for (size_t i = 0; i < SETS; i++)
-        pthread_mutex_destroy(&limits->sets[i].mutex);
+    for (size_t i = 0; i < LOCKS; i++)
+        pthread_mutex_destroy(&limits->locks[i]);
     free(limits);
 }
 
@@ -71,9 +71,16 @@ static hf_result key_of(struct hf_limits *limits, const uint8_t ip[16], bool wit
     return HF_DONE;
 }
 
-static struct set *set_of(struct hf_limits *limits, const uint8_t key[16])
+static struct set *take_set(struct hf_limits *limits, const uint8_t key[16])
 {
-    return &limits->sets[((size_t)key[14] << 8 | key[15]) % SETS];
+    size_t at = ((size_t)key[14] << 8 | key[15]) % SETS;
+    pthread_mutex_lock(&limits->locks[at % LOCKS]);
+    return &limits->sets[at];
+}
+
+static void leave_set(struct hf_limits *limits, const struct set *set)
+{
+    pthread_mutex_unlock(&limits->locks[(size_t)(set - limits->sets) % LOCKS]);
 }
 
 static struct counter *find(struct set *set, const uint8_t key[16])
@@ -98,18 +105,16 @@ static struct counter *place_for(struct set *set, int64_t now)
 
 static bool locked_out(struct hf_limits *limits, const uint8_t key[16], int64_t now)
 {
-    struct set *set = set_of(limits, key);
-    pthread_mutex_lock(&set->mutex);
+    struct set *set = take_set(limits, key);
     const struct counter *c = find(set, key);
     bool locked = c != NULL && c->locked_until_ns > now;
-    pthread_mutex_unlock(&set->mutex);
+    leave_set(limits, set);
     return locked;
 }
 
 static void count_failure(struct hf_limits *limits, const uint8_t key[16], uint32_t tries, int64_t now)
 {
-    struct set *set = set_of(limits, key);
-    pthread_mutex_lock(&set->mutex);
+    struct set *set = take_set(limits, key);
     struct counter *c = find(set, key);
     if (c == NULL) {
         c = place_for(set, now);
@@ -128,7 +133,7 @@ static void count_failure(struct hf_limits *limits, const uint8_t key[16], uint3
         int64_t seconds = HF_MIN((int64_t)HF_LIMITS_LOCK_MIN_S << doublings, (int64_t)HF_LIMITS_LOCK_MAX_S);
         c->locked_until_ns = now + seconds * HF_SECOND;
     }
-    pthread_mutex_unlock(&set->mutex);
+    leave_set(limits, set);
 }
 
 hf_result hf_limits_table_check(struct hf_limits *limits, const uint8_t ip[16], struct hf_cursor role)
@@ -157,12 +162,11 @@ void hf_limits_table_succeeded(struct hf_limits *limits, const uint8_t ip[16], s
     uint8_t key[16];
     if (!HF_IS_OK(key_of(limits, ip, true, role, key)))
         return;
-    struct set *set = set_of(limits, key);
-    pthread_mutex_lock(&set->mutex);
+    struct set *set = take_set(limits, key);
     struct counter *c = find(set, key);
     if (c != NULL)
         *c = (struct counter){0};
-    pthread_mutex_unlock(&set->mutex);
+    leave_set(limits, set);
 }
 
 hf_result hf_limits_check(struct hf_policy *policy, const uint8_t ip[16], struct hf_cursor role)

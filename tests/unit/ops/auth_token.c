@@ -90,8 +90,12 @@ static void strangers_learn_nothing(void **state)
         }
     }
     as(lab, t.token); /* one who is known and may nothing */
-    lab_read(lab, "transit/keys/there");
-    lab_expect(lab, 403, "permission denied");
+    static const char *const paths[] = {"transit/keys/there", "no/such/mount", "sys/none",
+                                        "sys/policies/acl/default"};
+    for (size_t i = 0; i < HF_ARRAY_LEN(paths); i++) {
+        lab_read(lab, paths[i]);
+        lab_expect(lab, 403, "permission denied");
+    }
     with_token(lab, "auth/token/lookup", lab->dev.root_token);
     lab_expect(lab, 403, "permission denied");
     as_root(lab);
@@ -308,6 +312,36 @@ static void policies_decide(void **state)
     assert_int_equal(lab_write(lab, "transit/encrypt/pay", "{\"plaintext\": \"aGk=\"}"), 403); /* at once */
 }
 
+static void deny_stands_above_what_any_token_may(void **state)
+{
+    struct lab *lab = *state;
+    lab_ok(
+        lab,
+        lab_write(lab, "sys/policies/acl/mute",
+                  "{\"policy\": \"path \\\"auth/token/lookup-self\\\" { capabilities = [\\\"deny\\\"] }\"}"));
+    struct made t = make(lab, "{\"policies\": [\"mute\"], \"no_default_policy\": true}");
+    as(lab, t.token);
+    assert_int_equal(lab_read(lab, "auth/token/lookup-self"), 403);
+    lab_ok(lab, lab_write(lab, "auth/token/renew-self", NULL));
+}
+
+static void wrong_shares_are_locked_out(void **state)
+{
+    struct lab *lab = *state;
+    lab_ok(lab, lab_write(lab, "sys/seal", NULL));
+    char json[2 * HF_DEV_TEXT_MAX];
+    for (int i = 0; i < HF_LIMITS_PAIR_TRIES; i++)
+        assert_int_equal(lab_write(lab, "sys/unseal", "{\"key\": \"bm9uc2Vuc2U=\"}"), 400);
+    snprintf(json, sizeof json, "{\"key\": \"%s\"}", lab->dev.shares[0]);
+    assert_int_equal(lab_write(lab, "sys/unseal", json), 429);
+    lab->peer_ip[0] = 0x20; /* who comes from elsewhere is not kept out */
+    for (uint32_t i = 0; i < HF_DEV_THRESHOLD; i++) {
+        snprintf(json, sizeof json, "{\"key\": \"%s\"}", lab->dev.shares[i]);
+        lab_ok(lab, lab_write(lab, "sys/unseal", json));
+    }
+    lab_ok(lab, lab_read(lab, "auth/token/lookup-self"));
+}
+
 static void capabilities(void **state)
 {
     struct lab *lab = *state;
@@ -400,6 +434,8 @@ int main(void)
         LAB_TEST(limited_uses),
         LAB_TEST(policies_are_kept_and_checked),
         LAB_TEST(policies_decide),
+        LAB_TEST(deny_stands_above_what_any_token_may),
+        LAB_TEST(wrong_shares_are_locked_out),
         LAB_TEST(capabilities),
         LAB_TEST(token_roles),
         LAB_TEST(bound_addresses),
