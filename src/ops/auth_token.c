@@ -379,7 +379,7 @@ static hf_result create(struct hf_core *core, struct hf_call *call, enum kind ki
     if (parent->num_uses != 0 || call->identity->uses_left != 0)
         return hf_call_fail(call, HF_BAD_ARGUMENT, "restricted use token cannot generate child tokens");
     m->privileged =
-        (hf_identity_capabilities(policy_of(core), call->identity, call->wire.path) & HF_CAP_SUDO) != 0;
+        (hf_identity_capabilities(policy_of(core), call->identity, call->acl_path) & HF_CAP_SUDO) != 0;
     TRY(read_request(call, m));
     TRY(hf_tree_bool(&call->args, "no_parent", false, &no_parent));
     TRY(check_privileged(call, m, no_parent && kind == CHILD));
@@ -395,7 +395,9 @@ static hf_result create(struct hf_core *core, struct hf_call *call, enum kind ki
     } else {
         TRY(choose_policies(call, m, parent));
     }
-    bool orphan = kind == ORPHAN || no_parent || hf_tree_get(&role.map, "orphan").tag == HF_TREE_TRUE;
+    /* The tree of tokens stays within a namespace: made from above, a token is an orphan. */
+    bool from_above = !hf_cursor_same(call->identity->ns, call->ns);
+    bool orphan = kind == ORPHAN || no_parent || from_above || hf_tree_get(&role.map, "orphan").tag == HF_TREE_TRUE;
     m->spec.parent = orphan ? NULL : call->identity;
     return make(core, call, m);
 }

@@ -55,7 +55,7 @@ hf_result hf_call_needs(struct hf_core *core, struct hf_call *call, uint32_t cap
         return HF_FAIL(SEALED);
     if (call->identity == NULL)
         return HF_FAIL(DENIED);
-    return hf_identity_may(u->policy, call->identity, call->wire.path, capability, &call->args);
+    return hf_identity_may(u->policy, call->identity, call->acl_path, capability, &call->args);
 }
 
 hf_result hf_call_commit(struct hf_core *core, struct hf_call *call, struct hf_txn *txn,

@@ -5,6 +5,7 @@
 
 #include "ops/core.h"
 #include "ops/metrics.h"
+#include "ops/mounts.h"
 #include "seal/seal.h"
 
 enum { SCRATCH_BYTES = 256 << 10, TREE_BYTES = HF_FRAME_MAX, TREE_KEEP = 1 << 20, SEGMENTS_MAX = 24 };
@@ -150,7 +151,7 @@ static const struct {
     {"auth/token/", HF_ENGINE_TOKEN},
 };
 
-static enum find route(const struct hf_unsealed *u, struct hf_call *call)
+static enum find route(struct hf_unsealed *u, struct hf_call *call)
 {
     struct hf_cursor rest = call->wire.path;
     for (size_t i = 0; i < HF_ARRAY_LEN(builtin); i++) {
@@ -161,7 +162,7 @@ static enum find route(const struct hf_unsealed *u, struct hf_call *call)
     }
     if (u == NULL)
         return NO_ROUTE;
-    call->mount = hf_mount_find(u->mounts, call->ns, call->wire.path);
+    call->mount = hf_mount_find(hf_mounts_now(u), call->ns, call->wire.path);
     if (call->mount == NULL)
         return NO_ROUTE;
     call->audit.mount = hf_cursor(call->mount->path, call->mount->path_len);
@@ -182,7 +183,7 @@ static hf_result enter_namespace(struct hf_core *core, struct hf_call *call)
     struct hf_unsealed *u = hf_core_unsealed(core);
     if (u == NULL)
         return HF_FAIL(SEALED);
-    hf_result found = hf_namespace_find(u->mounts, call->wire.ns, &call->ns);
+    hf_result found = hf_namespace_find(hf_mounts_now(u), call->wire.ns, &call->ns);
     return found.code == HF_NOT_FOUND ? HF_FAIL(DENIED) : found;
 }
 
@@ -199,11 +200,48 @@ static hf_result when_allows(struct hf_core *core, const struct hf_unsealed *u, 
     return HF_DONE;
 }
 
-static hf_result authenticate(const struct hf_unsealed *u, struct hf_call *call)
+/* The path of the call from a namespace above its own. */
+static hf_result path_from(const struct hf_namespace *above, const struct hf_namespace *here,
+                           struct hf_call *call)
+{
+    size_t skip = above->path_len;
+    size_t len = here->path_len - skip + call->wire.path.left;
+    uint8_t *text = hf_scratch_alloc(call->scratch, len + 1);
+    if (text == NULL)
+        return HF_FAIL(NO_MEMORY);
+    struct hf_buf path = hf_buf(text, len);
+    hf_buf_put(&path, here->path + skip, here->path_len - skip);
+    hf_buf_put_cursor(&path, call->wire.path);
+    call->acl_path = hf_buf_cursor(&path);
+    return hf_buf_ok(&path);
+}
+
+/* A token serves in its own namespace and in those below it, as far as its policies say. */
+static hf_result identify(struct hf_unsealed *u, struct hf_call *call)
+{
+    hf_result known = hf_identity_of(u->policy, call->ns, call->wire.token, call->may_wait, &call->identity);
+    if (known.code != HF_DENIED || call->wire.ns.left == 0)
+        return known;
+    const struct hf_mount_table *table = hf_mounts_now(u);
+    const struct hf_namespace *here = hf_namespace_of(table, call->ns);
+    const struct hf_namespace *above = here;
+    while (known.code == HF_DENIED && above != NULL && (above = hf_namespace_above(table, above)) != NULL) {
+        known = hf_identity_of(u->policy, hf_cursor(above->id, sizeof(above->id)), call->wire.token,
+                               call->may_wait, &call->identity);
+        if (HF_IS_OK(known))
+            TRY(path_from(above, here, call));
+    }
+    if (HF_IS_OK(known) && call->op != NULL && call->op->engine == HF_ENGINE_TOKEN &&
+        (call->op->flags & HF_OP_SELF))
+        call->ns = call->identity->ns; /* about the token itself: where it lives */
+    return known;
+}
+
+static hf_result authenticate(struct hf_unsealed *u, struct hf_call *call)
 {
     if (call->wire.token.left == 0)
         return HF_FAIL(DENIED);
-    TRY(hf_identity_of(u->policy, call->ns, call->wire.token, call->may_wait, &call->identity));
+    TRY(identify(u, call));
     TRY(hf_identity_from(call->identity, call->wire.peer_ip));
     call->audit.accessor = call->identity->accessor;
     return HF_DONE;
@@ -215,15 +253,15 @@ static hf_result authorize(const struct hf_unsealed *u, struct hf_call *call)
     if (call->op->flags & HF_OP_SUDO)
         needs |= HF_CAP_SUDO;
     if (call->op->flags & HF_OP_UPSERT)
-        return HF_DONE; /* the handler asks once it knows create from update */
+        return HF_DONE;                 /* the handler asks once it knows create from update */
     if (call->op->flags & HF_OP_SELF) { /* any valid token may, unless a policy denies it */
         uint32_t caps = hf_identity_capabilities(u->policy, call->identity, call->wire.path);
         return caps & HF_CAP_DENY ? HF_FAIL(DENIED) : HF_DONE;
     }
-    return hf_identity_may(u->policy, call->identity, call->wire.path, needs, &call->args);
+    return hf_identity_may(u->policy, call->identity, call->acl_path, needs, &call->args);
 }
 
-static hf_result no_such_row(const struct hf_unsealed *u, struct hf_core *core, struct hf_call *call,
+static hf_result no_such_row(struct hf_unsealed *u, struct hf_core *core, struct hf_call *call,
                              enum find found)
 {
     TRY(when_allows(core, u, HF_WHEN_UNSEALED));
@@ -391,6 +429,7 @@ static void fill_call(struct hf_core_thread *t, struct hf_call *call, bool may_w
     memcpy(call->audit.peer_ip, call->wire.peer_ip, 16);
     call->audit.tls_group = call->wire.tls_group;
     call->audit.level_dev = core->config.level == HF_LEVEL_DEV;
+    call->acl_path = call->wire.path;
     call->audit.path = call->wire.path;
     call->audit.asset = call->wire.asset;
     call->audit.operation = "none";

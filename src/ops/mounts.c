@@ -103,6 +103,21 @@ const struct hf_namespace *hf_namespace_of(const struct hf_mount_table *table, s
     return NULL;
 }
 
+const struct hf_namespace *hf_namespace_above(const struct hf_mount_table *table,
+                                              const struct hf_namespace *ns)
+{
+    if (ns->path_len == 0)
+        return NULL;
+    size_t len = ns->path_len - 1;
+    while (len > 0 && ns->path[len - 1] != '/')
+        len--;
+    for (size_t i = 0; i < table->namespace_count; i++)
+        if (hf_cursor_same(hf_cursor(table->namespaces[i].path, table->namespaces[i].path_len),
+                           hf_cursor(ns->path, len)))
+            return &table->namespaces[i];
+    return NULL;
+}
+
 hf_result hf_namespace_find(const struct hf_mount_table *table, struct hf_cursor path,
                             struct hf_cursor *ret_ns)
 {

@@ -20,6 +20,9 @@ struct hf_namespace {
 const struct hf_mount *hf_mount_at(const struct hf_mount_table *table, size_t index);
 const struct hf_namespace *hf_namespace_at(const struct hf_mount_table *table, size_t index);
 const struct hf_namespace *hf_namespace_of(const struct hf_mount_table *table, struct hf_cursor id);
+/* The one that it lies in; NULL for the root. */
+const struct hf_namespace *hf_namespace_above(const struct hf_mount_table *table,
+                                              const struct hf_namespace *ns);
 /* The mount whose path this is exactly; NULL where there is none. */
 const struct hf_mount *hf_mount_exact(const struct hf_mount_table *table, struct hf_cursor ns,
                                       struct hf_cursor path);

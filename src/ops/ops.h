@@ -86,6 +86,8 @@ struct hf_call {
         struct hf_cursor value;
     } params[HF_CALL_PARAMS_MAX];
     struct hf_cursor ns; /* namespace id, 16 bytes */
+    struct hf_cursor acl_path; /* wire.path as the token's policies name it: from the namespace of the token, which may be
+                                  one above ns */
     int64_t now_ns;      /* wall */
     bool may_wait;
     unsigned thread;            /* index of this core thread */

@@ -472,6 +472,8 @@ static bool touches(struct hf_unsealed *u, struct hf_call *call, const struct hf
     for (size_t i = 0; i < HF_ARRAY_LEN(below); i++) {
         char text[2 * PATH_ROOM];
         struct hf_buf out = hf_buf(text, sizeof(text));
+        hf_buf_put(&out, call->acl_path.at,
+                   call->acl_path.left - call->wire.path.left); /* namespaces between */
         hf_buf_put(&out, mount->path, mount->path_len);
         hf_buf_text(&out, below[i]);
         hf_buf_put_cursor(&out, rest);
