@@ -140,6 +140,14 @@ struct hf_sqlite {
     pthread_t checker_thread;
 };
 
+/* sqlite_vfs.c */
+#define HF_SQLITE_VFS "holdfast"
+void hf_sqlite_vfs_register(void);
+/* Why a call of this thread failed last: an errno, 0 where none did since it was asked for. */
+int hf_sqlite_vfs_error(void);
+/* For tests: asked before each call to the file system; what is not SQLITE_OK makes it fail. */
+extern int (*hf_sqlite_vfs_fault)(void);
+
 /* sqlite_open.c */
 /* What an SQLite result code means to callers; SQLITE_OK, ROW and DONE give OK. */
 hf_result hf_sqlite_result(sqlite3 *db, int code);

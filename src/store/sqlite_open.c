@@ -15,12 +15,12 @@ static const char *const sql_of[HF_SQL_COUNT] = {
 
 hf_result hf_sqlite_result(sqlite3 *db, int code)
 {
-    int os = db == NULL ? 0 : sqlite3_system_errno(db);
-    switch (code & 0xff) {
-    case SQLITE_OK:
-    case SQLITE_ROW:
-    case SQLITE_DONE:
+    if (code == SQLITE_OK || code == SQLITE_ROW || code == SQLITE_DONE)
         return HF_DONE;
+    int os = hf_sqlite_vfs_error();
+    if (os == 0 && db != NULL)
+        os = sqlite3_system_errno(db);
+    switch (code & 0xff) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
         return HF_FAIL(STORE_BUSY);
@@ -96,9 +96,20 @@ static hf_result run_text(sqlite3 *db, const char *sql)
     return hf_sqlite_result(db, sqlite3_exec(db, sql, NULL, NULL, NULL));
 }
 
+static void library_start(void)
+{
+    /* Counting every allocation takes a global lock. Fails harmlessly where the library runs already. */
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+    (void)sqlite3_initialize();
+    hf_sqlite_vfs_register();
+}
+
 hf_result hf_sqlite_conn_open(struct hf_sqlite_conn *conn, const char *path, int flags)
 {
-    int code = sqlite3_open_v2(path, &conn->db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+    static pthread_once_t started = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&started, library_start);
+    int code =
+        sqlite3_open_v2(path, &conn->db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, HF_SQLITE_VFS);
     if (code != SQLITE_OK)
         return hf_sqlite_result(conn->db, code);
     sqlite3_busy_timeout(conn->db, HF_SQLITE_BUSY_MS);
@@ -121,13 +132,6 @@ void hf_sqlite_conn_close(struct hf_sqlite_conn *conn)
     }
     (void)sqlite3_close_v2(conn->db); /* no statement is left, so it closes */
     conn->db = NULL;
-}
-
-static void library_start(void)
-{
-    /* Counting every allocation takes a global lock. Fails harmlessly where the library runs already. */
-    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
-    (void)sqlite3_initialize();
 }
 
 static hf_result result_of_errno(int error)
@@ -358,8 +362,6 @@ static const struct hf_store_ops sqlite_ops = {
 
 hf_result hf_store_sqlite_open(const char *path, struct hf_store **ret_store)
 {
-    static pthread_once_t started = PTHREAD_ONCE_INIT;
-    (void)pthread_once(&started, library_start);
     CLEANUP(engine_freep) struct hf_sqlite *engine = calloc(1, sizeof *engine);
     if (engine == NULL)
         return HF_FAIL(NO_MEMORY);
