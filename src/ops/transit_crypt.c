@@ -90,7 +90,10 @@ static hf_result write_sealed(struct crypt *c, const struct hf_key_version *vers
     if (is_rsa(c->key)) {
         uint8_t sealed[1024];
         struct hf_buf rsa = hf_buf(sealed, sizeof sealed);
-        TRY(key->ops->asym_encrypt(key, HF_SHA2_256, plain, &rsa));
+        hf_result done = key->ops->asym_encrypt(key, HF_SHA2_256, plain, &rsa);
+        if (done.code == HF_TOO_LARGE || done.code == HF_BAD_ARGUMENT)
+            return hf_why(&c->why, "the plaintext is longer than an RSA key of this size can encrypt");
+        TRY(done);
         hf_tw_k(w, "ciphertext");
         hf_tw_cipher(w, version->number, hf_buf_cursor(&rsa));
     } else {
