@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "records/inner.h"
+#include "base/cpu.h"
 
 enum { OPEN_THREADS_MAX = 4 };
 
@@ -231,8 +232,7 @@ static hf_result open_all(struct hf_records *records, struct hf_head *heads)
 
     struct opening opening = {.records = records, .heads = heads};
     struct opener openers[OPEN_THREADS_MAX] = {0};
-    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    unsigned threads = (unsigned)HF_MAX(1, HF_MIN(cpus, (long)OPEN_THREADS_MAX)), started = 1;
+    unsigned threads = HF_MIN(hf_cpu_count(), (unsigned)OPEN_THREADS_MAX), started = 1;
     for (unsigned i = 0; i < threads; i++)
         openers[i].opening = &opening;
     while (started < threads &&

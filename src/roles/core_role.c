@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/cpu.h"
 #include "crypto/crypto.h"
 #include "keystore/keystore.h"
 #include "ops/core.h"
@@ -637,8 +638,7 @@ static hf_result open_core(struct server *s)
         .max_lease_ttl_ns = args->config->max_lease_ttl_ns,
         .version = HF_VERSION,
     };
-    uint32_t pollers = args->config->core_threads != 0 ? args->config->core_threads
-                                                       : (uint32_t)sysconf(_SC_NPROCESSORS_ONLN);
+    uint32_t pollers = args->config->core_threads != 0 ? args->config->core_threads : hf_cpu_count();
     config.threads = HF_MIN(HF_MAX(pollers, 1u), (uint32_t)HF_CONFIG_CORE_THREADS_MAX) + WAITERS;
     memcpy(config.cluster_name, args->config->cluster_name, sizeof(config.cluster_name));
     memcpy(config.api_addr, args->config->api_addr, sizeof(config.api_addr));

@@ -1,17 +1,19 @@
 /* holdfastd: what is asked for on the command line; and, started by the supervisor, one of its roles. */
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "base/cpu.h"
 #include "crypto/crypto.h"
 #include "roles/sandbox.h"
 #include "roles/say.h"
 #include "roles/supervisor.h"
 
-enum { EXIT_USAGE = 2, ROLE_CONTROL_FD = 3 };
+enum { EXIT_USAGE = 2, ROLE_CONTROL_FD = 3, MALLOC_ARENAS = 8 };
 
 static const char default_config[] = "/etc/holdfast/holdfast.hcl";
 
@@ -41,6 +43,9 @@ typedef int (*role_main)(const struct hf_role_args *args);
 
 static hf_result prepare_role(struct hf_role_args *args)
 {
+    /* The allocator would count the CPUs by a file once threads contend, where no file can be opened any more. */
+    if (mallopt(M_ARENA_MAX, MALLOC_ARENAS) != 1)
+        return HF_FAIL(SYSTEM);
     hf_sandbox_limits(args);
     if (args->role == HF_ROLE_CORE) {
         hf_result opened = hf_secret_arena_open((size_t)args->config->secret_memory_bytes,
@@ -149,8 +154,7 @@ static int check_config(const char *path)
 
 static uint32_t front_count(const struct hf_config *config)
 {
-    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    uint32_t wanted = config->fronts != 0 ? config->fronts : cpus > 0 ? (uint32_t)cpus : 1;
+    uint32_t wanted = config->fronts != 0 ? config->fronts : hf_cpu_count();
     return HF_MIN(wanted, (uint32_t)HF_CONFIG_FRONTS_MAX);
 }
 
