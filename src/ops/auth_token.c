@@ -397,7 +397,8 @@ static hf_result create(struct hf_core *core, struct hf_call *call, enum kind ki
     }
     /* The tree of tokens stays within a namespace: made from above, a token is an orphan. */
     bool from_above = !hf_cursor_same(call->identity->ns, call->ns);
-    bool orphan = kind == ORPHAN || no_parent || from_above || hf_tree_get(&role.map, "orphan").tag == HF_TREE_TRUE;
+    bool orphan =
+        kind == ORPHAN || no_parent || from_above || hf_tree_get(&role.map, "orphan").tag == HF_TREE_TRUE;
     m->spec.parent = orphan ? NULL : call->identity;
     return make(core, call, m);
 }

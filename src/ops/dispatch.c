@@ -255,7 +255,7 @@ static hf_result authorize(const struct hf_unsealed *u, struct hf_call *call)
     if (call->op->flags & HF_OP_UPSERT)
         return HF_DONE;                 /* the handler asks once it knows create from update */
     if (call->op->flags & HF_OP_SELF) { /* any valid token may, unless a policy denies it */
-        uint32_t caps = hf_identity_capabilities(u->policy, call->identity, call->wire.path);
+        uint32_t caps = hf_identity_capabilities(u->policy, call->identity, call->acl_path);
         return caps & HF_CAP_DENY ? HF_FAIL(DENIED) : HF_DONE;
     }
     return hf_identity_may(u->policy, call->identity, call->acl_path, needs, &call->args);
@@ -266,7 +266,7 @@ static hf_result no_such_row(struct hf_unsealed *u, struct hf_core *core, struct
 {
     TRY(when_allows(core, u, HF_WHEN_UNSEALED));
     TRY(authenticate(u, call)); /* a stranger learns nothing of what exists, nor who may nothing there */
-    uint32_t caps = hf_identity_capabilities(u->policy, call->identity, call->wire.path);
+    uint32_t caps = hf_identity_capabilities(u->policy, call->identity, call->acl_path);
     if (caps == 0 || (caps & HF_CAP_DENY))
         return HF_FAIL(DENIED);
     if (found == NO_METHOD)

@@ -68,7 +68,7 @@ struct hf_mount {
     struct hf_cursor ns; /* namespace id */
     char description[256];
     int64_t default_lease_ttl_ns, max_lease_ttl_ns;
-    char options[256]; /* JSON text, e.g. {"version":"2"} */
+    char options[256];                     /* JSON text, e.g. {"version":"2"} */
     bool local, seal_wrap, unauth_listing; /* as they were asked for; shown, of no other effect */
 };
 
@@ -86,9 +86,10 @@ struct hf_call {
         struct hf_cursor value;
     } params[HF_CALL_PARAMS_MAX];
     struct hf_cursor ns; /* namespace id, 16 bytes */
-    struct hf_cursor acl_path; /* wire.path as the token's policies name it: from the namespace of the token, which may be
+    struct hf_cursor
+        acl_path; /* wire.path as the token's policies name it: from the namespace of the token, which may be
                                   one above ns */
-    int64_t now_ns;      /* wall */
+    int64_t now_ns; /* wall */
     bool may_wait;
     unsigned thread;            /* index of this core thread */
     struct hf_scratch *scratch; /* wiped after the call */

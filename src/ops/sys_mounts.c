@@ -156,10 +156,12 @@ static hf_result read_target(struct hf_call *call, bool auth, struct target *ret
     struct hf_cursor path = hf_call_param(call, "path");
     static const char suffix[] = "/tune";
     size_t suffix_len = sizeof(suffix) - 1;
-    *ret = (struct target){.tune = path.left > suffix_len && memcmp(path.at + path.left - suffix_len, suffix,
-                                                                    suffix_len) == 0}; /* public */
-    if (ret->tune)
+    *ret = (struct target){0};
+    if (path.left > suffix_len &&
+        hf_cursor_is(hf_cursor(path.at + path.left - suffix_len, suffix_len), suffix)) {
+        ret->tune = true;
         path.left -= suffix_len;
+    }
     struct hf_buf out = hf_buf(ret->path, sizeof(ret->path) - 1);
     if (auth)
         hf_buf_text(&out, "auth/");

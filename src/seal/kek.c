@@ -206,8 +206,9 @@ hf_result hf_seal_kek_erase(struct hf_seal *seal, struct hf_cursor ns)
         return HF_FAIL(NOT_FOUND);
     CLEANUP(keks_done) struct keks next = {0};
     TRY(keks_copy(&seal->keks, &next));
-    for (size_t i = lower_bound(&next, ns.at, 0); i < next.count && memcmp(next.at[i].ns, ns.at, 16) == 0;
-         i++) { /* public */
+    for (size_t i = lower_bound(&next, ns.at, 0); i < next.count; i++) {
+        if (!hf_cursor_same(hf_cursor(next.at[i].ns, 16), ns))
+            break;
         next.at[i].erased = true;
         hf_wipe(next.at[i].wrapped, sizeof(next.at[i].wrapped));
     }
