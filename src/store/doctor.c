@@ -12,9 +12,9 @@ enum { FAULTS_MAX = 1000, FIRST_FED_TABLE = 3 /* the seal's rows are in no feed 
 struct doctor {
     struct hf_sqlite_conn conn;
     int lock_fd;
-    void (*bad)(void *arg, const char *what);
+    hf_doctor_fn finding;
     void *arg;
-    struct hf_doctor_report report;
+    struct hf_doctor_summary report;
 };
 
 static void doctor_done(struct doctor *d)
@@ -26,9 +26,10 @@ static void doctor_done(struct doctor *d)
 
 static void bad(struct doctor *d, const char *what)
 {
-    d->report.faults++;
-    if (d->report.faults <= FAULTS_MAX)
-        d->bad(d->arg, what);
+    const struct hf_doctor_finding finding = {.bad = true, .text = what};
+    d->report.bad++;
+    if (d->report.bad <= FAULTS_MAX)
+        d->finding(d->arg, &finding);
 }
 
 static void bad_text(void *arg, const char *what)
@@ -305,31 +306,64 @@ static hf_result check_audit(struct doctor *d)
 
 /* ---- all of it ------------------------------------------------------------------------------------------------------ */
 
-/* A damaged page ends one check with CORRUPT, which has been or is now told; the others go on. */
-static hf_result go_on_after(struct doctor *d, hf_result result, const char *what)
+/* What a check counted, where it found nothing wrong. */
+static void good(struct doctor *d, uint64_t bad_before, const char *what, uint64_t number, const char *of)
 {
-    if (result.code != HF_CORRUPT)
-        return result;
-    bad(d, what);
+    struct line line;
+    if (d->report.bad != bad_before)
+        return;
+    struct hf_buf *out = line_begin(&line, what);
+    hf_buf_decimal(out, number);
+    hf_buf_text(out, of);
+    const struct hf_doctor_finding finding = {.bad = false, .text = line.text};
+    d->finding(d->arg, &finding);
+}
+
+static hf_result check_file(struct doctor *d)
+{
+    return rows_of(d, "PRAGMA integrity_check(100)", each_integrity, NULL);
+}
+
+static hf_result check_schema(struct doctor *d)
+{
+    return hf_sqlite_schema_check(d->conn.db, bad_text, d);
+}
+
+/* A damaged page ends one check with CORRUPT; the others go on. */
+static hf_result check_all(struct doctor *d)
+{
+    const struct {
+        hf_result (*check)(struct doctor *d);
+        const char *unread, *name, *of;
+        const uint64_t *number;
+    } checks[] = {
+        {check_file, "file: cannot be read to its end", "file: ", " bytes, sound", &d->report.bytes},
+        {check_schema, "schema: cannot be read", "schema: version ", "", NULL},
+        {check_feeds, "feed: cannot be read", "feed: ", " changes, without gaps", &d->report.changes},
+        {check_rows, "record: cannot be read", "record: ", " rows, as the feed has them", &d->report.rows},
+        {check_audit, "audit: cannot be read", "audit: ", " entries, one after another",
+         &d->report.audit_leaves},
+    };
+    for (size_t i = 0; i < HF_ARRAY_LEN(checks); i++) {
+        uint64_t before = d->report.bad;
+        hf_result result = checks[i].check(d);
+        if (result.code == HF_CORRUPT)
+            bad(d, checks[i].unread);
+        else
+            TRY(result);
+        good(d, before, checks[i].name, checks[i].number == NULL ? d->report.schema : *checks[i].number,
+             checks[i].of);
+    }
     return HF_DONE;
 }
 
-hf_result hf_doctor_run(const char *path, void (*bad_fn)(void *arg, const char *what), void *arg,
-                        struct hf_doctor_report *ret_report)
+hf_result hf_doctor_run(const char *path, hf_doctor_fn finding, void *arg,
+                        struct hf_doctor_summary *ret_summary)
 {
-    CLEANUP(doctor_done) struct doctor d = {.lock_fd = -1, .bad = bad_fn, .arg = arg};
+    CLEANUP(doctor_done) struct doctor d = {.lock_fd = -1, .finding = finding, .arg = arg};
     hf_result result = open_file(&d, path);
     if (HF_IS_OK(result))
-        result = go_on_after(&d, rows_of(&d, "PRAGMA integrity_check(100)", each_integrity, NULL),
-                             "file: cannot be read to its end");
-    if (HF_IS_OK(result))
-        result = go_on_after(&d, hf_sqlite_schema_check(d.conn.db, bad_text, &d), "schema: cannot be read");
-    if (HF_IS_OK(result))
-        result = go_on_after(&d, check_feeds(&d), "feed: cannot be read");
-    if (HF_IS_OK(result))
-        result = go_on_after(&d, check_rows(&d), "record: cannot be read");
-    if (HF_IS_OK(result))
-        result = go_on_after(&d, check_audit(&d), "audit: cannot be read");
-    *ret_report = d.report;
+        result = check_all(&d);
+    *ret_summary = d.report;
     return result;
 }

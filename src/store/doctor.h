@@ -6,17 +6,23 @@
 
 #include "store/store.h"
 
-struct hf_doctor_report {
+struct hf_doctor_finding {
+    bool bad;
+    const char *text; /* for people */
+};
+typedef void (*hf_doctor_fn)(void *arg, const struct hf_doctor_finding *finding);
+
+struct hf_doctor_summary {
     uint32_t schema;
     uint64_t bytes, rows, changes, audit_logs, audit_batches, audit_leaves;
     uint64_t
         audit_unsettled; /* gaps behind the last signed head: a crash leaves them, the next start fills them */
-    uint64_t faults;
+    uint64_t bad;        /* findings that were */
 };
-/* bad() is called for each fault found, with a text for people. OK: it was checked, sound or not. Changes nothing.
- * Fails: NOT_FOUND, STORE_BUSY (a server runs on it: ask that one), CORRUPT (cannot be read at all; bad() was called),
- * UNSUPPORTED (schema of a later version), STORE_DOWN, NO_MEMORY. */
-hf_result hf_doctor_run(const char *path, void (*bad)(void *arg, const char *what), void *arg,
-                        struct hf_doctor_report *ret_report);
+/* finding() is called for each fault found, and once for each check that found none. OK: it was checked, sound or not.
+ * Changes nothing. Fails: NOT_FOUND, STORE_BUSY (a server runs on it: ask that one), CORRUPT (cannot be read at all;
+ * finding() was called), UNSUPPORTED (schema of another version), STORE_DOWN, NO_MEMORY. */
+hf_result hf_doctor_run(const char *path, hf_doctor_fn finding, void *arg,
+                        struct hf_doctor_summary *ret_summary);
 
 #endif

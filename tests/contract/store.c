@@ -1027,17 +1027,16 @@ static int table_page(const char *path, const char *table)
 }
 
 static unsigned bad_count;
-static void count_bad(void *arg, const char *what)
+static void count_bad(void *arg, const struct hf_doctor_finding *finding)
 {
     (void)arg;
-    (void)what;
-    bad_count++;
+    bad_count += finding->bad;
 }
 
 static void a_corrupted_page_harms_only_what_lies_on_it(void **state)
 {
     struct world *w = *state;
-    struct hf_doctor_report report;
+    struct hf_doctor_summary report;
     fill_some(w);
     stop(w);
     bad_count = 0;
@@ -1095,12 +1094,13 @@ static void what_is_no_database_of_ours_is_refused(void **state)
 /* ---- the doctor -------------------------------------------------------------------------------------------------------------------- */
 
 static char last_bad[2048];
-static void keep_bad(void *arg, const char *what)
+static void keep_bad(void *arg, const struct hf_doctor_finding *finding)
 {
     (void)arg;
-    bad_count++;
+    bad_count += finding->bad;
     size_t len = strlen(last_bad);
-    snprintf(last_bad + len, sizeof last_bad - len, "%s; ", what);
+    if (finding->bad)
+        snprintf(last_bad + len, sizeof last_bad - len, "%s; ", finding->text);
 }
 
 static void the_doctor_finds_what_does_not_fit(void **state)
@@ -1138,7 +1138,7 @@ static void the_doctor_finds_what_does_not_fit(void **state)
                                    .row = {.id = id_of(1)},
                                    .seq = 29,
                                    .blob = hf_cursor_text("signed")}));
-    struct hf_doctor_report report;
+    struct hf_doctor_summary report;
     fails(hf_doctor_run(w->path, keep_bad, NULL, &report), STORE_BUSY);
     stop(w);
     char copy[128], line[256];
