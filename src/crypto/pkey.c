@@ -143,6 +143,8 @@ static hf_result from_pkcs8(const struct pkey_row *wanted, struct hf_cursor der,
     struct hf_cursor oid, private_key, native;
     CLEANUP(hf_pkey_freep) struct hf_pkey *key = NULL;
 
+    if (der.left > HF_PRIVATE_MAX)
+        return HF_FAIL(BAD_ARGUMENT);
     TRY(pkey_pkcs8_parts(der, &oid, &private_key));
     const struct pkey_row *row = pkey_row_by_oid(oid);
     if (row != NULL && wanted != NULL && row != wanted)
@@ -231,6 +233,8 @@ static hf_result from_spki(const struct pkey_row *row, struct hf_cursor der, str
             return HF_FAIL(BAD_ARGUMENT);
         }
         TRY(adopt_evp(row, evp, &key));
+        if (row->family == &pkey_ec)
+            TRY(pkey_check_point(evp));
     }
     *ret_key = TAKE(key);
     return HF_DONE;

@@ -40,7 +40,8 @@ hf_result hf_pkey_public_pem(const struct hf_pkey *key,
 
 struct hf_sign_options {
     enum hf_hash hash;        /* for ECDSA, RSA; Ed25519ph; HashML-DSA */
-    bool prehashed;           /* input is the digest already */
+    bool prehashed;           /* input is the digest already: for Ed25519, ML-DSA and SLH-DSA that is another
+                                 mode (Ed25519ph with SHA-512, HashML-DSA, HashSLH-DSA); else the same signature */
     bool rsa_pkcs1v15;        /* else PSS */
     int rsa_salt_len;         /* -1 auto (hash length), -2 max; else bytes */
     bool ecdsa_raw;           /* r||s fixed length ("jws" marshaling), else ASN.1 DER */
@@ -65,7 +66,8 @@ hf_result hf_pkey_decapsulate(const struct hf_pkey *key, struct hf_cursor cipher
 hf_result hf_pkey_agree(const struct hf_pkey *key, struct hf_cursor peer_public,
                         struct hf_secret **ret_shared);
 
-/* RSA-OAEP (MGF1 with the same hash), label empty. */
+/* RSA-OAEP (MGF1 with the same hash), label empty. plain: at least one byte. Fails: TOO_LARGE (for the key and
+ * hash, or out); BAD_CIPHERTEXT, whatever was wrong. */
 hf_result hf_pkey_oaep_encrypt(const struct hf_pkey *key, enum hf_hash hash, struct hf_cursor plain,
                                struct hf_buf *out);
 hf_result hf_pkey_oaep_decrypt(const struct hf_pkey *key, enum hf_hash hash, struct hf_cursor sealed,

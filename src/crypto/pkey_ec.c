@@ -99,7 +99,7 @@ static hf_result import_public(struct hf_pkey *key, struct hf_cursor point)
     bool ok = EVP_PKEY_fromdata_init(ctx) == 1 &&
               EVP_PKEY_fromdata(ctx, &key->evp, EVP_PKEY_PUBLIC_KEY, params) == 1;
     EVP_PKEY_CTX_free(ctx);
-    return ok ? HF_DONE : PKEY_FAILED(BAD_ARGUMENT);
+    return ok ? pkey_check_point(key->evp) : PKEY_FAILED(BAD_ARGUMENT);
 }
 
 static hf_result export_public(const struct hf_pkey *key, struct hf_buf *out)

@@ -132,6 +132,17 @@ hf_result pkey_spki_parts(struct hf_cursor der, struct hf_cursor *ret_oid, struc
     return HF_DONE;
 }
 
+/* SP 800-56A 5.6.2.3.4: on the curve, in range, not the point at infinity. */
+hf_result pkey_check_point(EVP_PKEY *evp)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, evp, NULL);
+    if (ctx == NULL)
+        return PKEY_FAILED(NO_MEMORY);
+    int good = EVP_PKEY_public_check_quick(ctx);
+    EVP_PKEY_CTX_free(ctx);
+    return good == 1 ? HF_DONE : PKEY_FAILED(BAD_ARGUMENT);
+}
+
 /* ---- the library's codecs --------------------------------------------------------------------------------- */
 
 hf_result pkey_evp_to_pkcs8(const EVP_PKEY *evp, struct hf_secret **ret_der)

@@ -121,6 +121,7 @@ hf_result pkey_evp_to_spki(const EVP_PKEY *evp, struct hf_buf *out);
 hf_result pkey_evp_from_spki(struct hf_cursor der, EVP_PKEY **ret_evp);
 /* Does the library's key have this row's type, curve and size? */
 bool pkey_evp_fits(const EVP_PKEY *evp, const struct pkey_row *row);
+hf_result pkey_check_point(EVP_PKEY *evp);
 /* Generates a library key of the row. */
 hf_result pkey_evp_generate(const struct pkey_row *row, EVP_PKEY **ret_evp);
 /* A secret from bytes that stay with the caller. */

@@ -139,6 +139,8 @@ hf_result hf_pkey_oaep_encrypt(const struct hf_pkey *key, enum hf_hash hash, str
     size_t len = key->row->signature_len, overhead = 2 * hf_hash_len(hash) + 2;
     if (overhead == 2)
         return HF_FAIL(BAD_ARGUMENT);
+    if (plain.left == 0) /* what it opens to is a secret, and that has at least one byte */
+        return HF_FAIL(BAD_ARGUMENT);
     if (plain.left > len - overhead)
         return HF_FAIL(TOO_LARGE);
     CLEANUP(pkey_ctx_freep) EVP_PKEY_CTX *ctx = pkey_ctx(key);
@@ -147,9 +149,8 @@ hf_result hf_pkey_oaep_encrypt(const struct hf_pkey *key, enum hf_hash hash, str
     uint8_t *place = hf_buf_reserve(out, len);
     if (place == NULL)
         return HF_FAIL(TOO_LARGE);
-    static const uint8_t nothing[1];
     if (EVP_PKEY_encrypt_init(ctx) != 1 || !set_oaep(ctx, hash) ||
-        EVP_PKEY_encrypt(ctx, place, &len, plain.left != 0 ? plain.at : nothing, plain.left) != 1) {
+        EVP_PKEY_encrypt(ctx, place, &len, plain.at, plain.left) != 1) {
         out->len -= key->row->signature_len;
         return PKEY_FAILED(INTERNAL);
     }

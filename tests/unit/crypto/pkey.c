@@ -315,6 +315,9 @@ static void every_signature_verifies_and_only_as_made(void **state)
             refused(hf_pkey_verify(key, &options, message, cursor_of(&signature)), HF_BAD_SIGNATURE);
             signature.at[at] ^= 0x04;
         }
+        sign(key, &options, hf_cursor(NULL, 0), &signature); /* an empty message is one too */
+        must(hf_pkey_verify(key, &options, hf_cursor(NULL, 0), cursor_of(&signature)));
+        refused(hf_pkey_verify(key, &options, message, cursor_of(&signature)), HF_BAD_SIGNATURE);
         uint8_t none[8];
         struct hf_buf out = hf_buf(none, sizeof(none));
         refused(hf_pkey_sign(public_key, &options, message, &out), HF_UNSUPPORTED);
@@ -608,6 +611,7 @@ static void both_sides_agree(void **state)
         hf_secret_freep(&theirs);
         refused(hf_pkey_agree(a, hf_cursor(zeros, pb.len), &theirs), HF_BAD_PEER_KEY);
         refused(hf_pkey_agree(a, hf_cursor(pb.at, pb.len - 1), &theirs), HF_BAD_PEER_KEY);
+        refused(hf_pkey_agree(a, hf_cursor(zeros, 1), &theirs), HF_BAD_PEER_KEY); /* the point at infinity */
         if (algs[i] != HF_ALG_X25519) {
             pb.at[pb.len - 1] ^= 1; /* off the curve */
             refused(hf_pkey_agree(a, cursor_of(&pb), &theirs), HF_BAD_PEER_KEY);
@@ -674,6 +678,7 @@ static void oaep_opens_only_what_it_sealed(void **state)
     out.len = 0;
     must(hf_pkey_oaep_encrypt(key, HF_SHA2_256, hf_cursor(long_plain, 190), &out));
     refused(hf_pkey_oaep_encrypt(key, HF_SHA2_256, hf_cursor(long_plain, 191), &out), HF_TOO_LARGE);
+    refused(hf_pkey_oaep_encrypt(key, HF_SHA2_256, hf_cursor(NULL, 0), &out), HF_BAD_ARGUMENT);
     hf_pkey_free(key);
 }
 
