@@ -48,8 +48,7 @@ hf_result token_text_new(struct hf_policy *policy, struct hf_buf *out)
 
 static bool decode_text(struct hf_cursor text, uint8_t ret_bytes[static TEXT_BYTES])
 {
-    if (text.left != PREFIX_LEN + BODY_LEN ||
-        memcmp(text.at, prefix, PREFIX_LEN) != 0) /* the form is public */
+    if (text.left != PREFIX_LEN + BODY_LEN || memcmp(text.at, prefix, PREFIX_LEN) != 0) /* public form */
         return false;
     struct hf_buf out = hf_buf(ret_bytes, TEXT_BYTES);
     return HF_IS_OK(hf_base64url_decode(&out, hf_cursor(text.at + PREFIX_LEN, BODY_LEN))) &&
@@ -194,7 +193,7 @@ static hf_result read_token(struct hf_policy *policy, const struct hf_record *re
     memcpy(token->hash, hash.body.at, TOKEN_HASH);
     memcpy(info->accessor.bytes, record->id.bytes, sizeof(info->accessor.bytes));
     memcpy(info->parent.bytes, parent.body.at, sizeof(info->parent.bytes));
-    if (memcmp(token->hash, record->id.bytes, sizeof(record->id.bytes)) != 0) /* both are stored */
+    if (memcmp(token->hash, record->id.bytes, sizeof(record->id.bytes)) != 0) /* public: both are stored */
         return HF_FAIL(CORRUPT);
     info->display_name = hf_tree_get(&map, "name").body;
     info->path = hf_tree_get(&map, "path").body;

@@ -24,7 +24,7 @@
 enum { LAB_ROOM = 24 << 20 };
 
 struct lab_clock {
-    int64_t wall_ns, boot_ns;
+    _Atomic int64_t wall_ns, boot_ns; /* the core has threads of its own that read them */
 };
 struct lab {
     char dir[64], file[96];
