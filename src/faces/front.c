@@ -12,6 +12,8 @@
 #include "faces/internal.h"
 #include "secret/secret.h"
 
+enum { REST_MS = 10 * 1000 }; /* between looks where nothing is open and nothing to tell */
+
 void hf_front_limits_default(struct hf_front_limits *ret_limits)
 {
     *ret_limits = (struct hf_front_limits){
@@ -195,7 +197,8 @@ static void tick(struct hf_front *front)
     }
     for (uint32_t i = 0; i < front->conn_high; i++)
         hf_conn_tick(front, &front->conns[i]);
-    hf_link_tick(front);
+    front->settled =
+        !hf_link_tick(front) && front->conn_count == 0 && front->exchange_count == 0 && !front->draining;
     front->next_tick_ns = front->now_ns + HF_FRONT_TICK_NS;
 }
 
@@ -247,8 +250,7 @@ static int wait_ms(const struct hf_front *front)
     int64_t left = front->next_tick_ns - hf_boot_ns(front->clock);
     if (front->ready_count > 0 || left <= 0)
         return 0;
-    bool idle = front->conn_count == 0 && front->exchange_count == 0 && !front->draining;
-    return idle ? 10 * 1000 : (int)(left / HF_MILLISECOND) + 1;
+    return front->settled ? REST_MS : (int)(left / HF_MILLISECOND) + 1;
 }
 
 hf_result hf_front_run(struct hf_front *front)
@@ -261,6 +263,7 @@ hf_result hf_front_run(struct hf_front *front)
         if (count < 0 && errno != EINTR)
             return HF_FAIL(SYSTEM);
         front->now_ns = hf_boot_ns(front->clock);
+        front->settled = front->settled && count <= 0;
         for (int i = 0; i < count; i++)
             dispatch(front, &events[i]);
         serve_ready(front);

@@ -75,6 +75,7 @@ struct hf_front {
     const struct hf_clock *clock;
     int64_t now_ns, next_tick_ns, drain_until_ns;
     bool dev, draining, stopped;
+    bool settled; /* nothing is open, and the core knows all that was counted */
     int epoll_fd;
     struct {
         int fd;
@@ -127,7 +128,7 @@ hf_result hf_front_new_id(struct hf_front *front, struct hf_id *ret_id);
 void hf_link_event(struct hf_front *front, uint32_t events);
 void hf_link_flush(struct hf_front *front);
 void hf_link_down(struct hf_front *front);
-void hf_link_tick(struct hf_front *front);
+bool hf_link_tick(struct hf_front *front); /* true: there was something to tell the core */
 /* Answers whoever waits for the exchange with a rejection, and frees it. */
 void hf_front_answer_reject(struct hf_front *front, struct hf_exchange *exchange, enum hf_reject reject);
 

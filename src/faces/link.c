@@ -308,6 +308,7 @@ void hf_link_down(struct hf_front *front)
     hf_wbuf_clear(&front->link_out, HF_FRONT_LINK_KEEP);
     hf_wbuf_clear(&front->link_in, HF_FRONT_LINK_KEEP);
     front->link_out_at = 0;
+    front->stats_sent = 0; /* the next core knows nothing yet */
     for (int32_t i = 0; i < front->exchange_high; i++) {
         if (front->exchanges[i].used)
             hf_front_answer_reject(front, &front->exchanges[i], HF_REJECT_CORE_DOWN);
@@ -330,7 +331,7 @@ hf_result hf_front_link(struct hf_front *front, int fd)
     return HF_DONE;
 }
 
-static void send_stats(struct hf_front *front)
+static bool send_stats(struct hf_front *front)
 {
     uint64_t sum = 0;
     for (unsigned i = 0; i < HF_FRONT_COUNTER_COUNT; i++)
@@ -339,7 +340,7 @@ static void send_stats(struct hf_front *front)
         sum += front->stats.rejects[i];
     if (front->link_fd == HF_FRONT_NONE || sum == front->stats_sent ||
         !HF_IS_OK(hf_wbuf_room(&front->link_out, HF_FRONT_STATS_TREE_MAX)))
-        return;
+        return false;
     struct hf_buf out = hf_wbuf_writer(&front->link_out);
     size_t begun = hf_frame_begin(&out, HF_FRAME_STATS, 0, 0);
     struct hf_tree_writer w = hf_tree_writer(&out);
@@ -349,9 +350,10 @@ static void send_stats(struct hf_front *front)
         hf_wbuf_wrote(&front->link_out, &out);
         front->stats_sent = sum;
     }
+    return true;
 }
 
-void hf_link_tick(struct hf_front *front)
+bool hf_link_tick(struct hf_front *front)
 {
     front->stats.counters[HF_FRONT_CONNECTIONS_OPEN] = front->conn_count;
     front->stats.counters[HF_FRONT_REQUESTS_OPEN] = front->exchange_count;
@@ -360,5 +362,5 @@ void hf_link_tick(struct hf_front *front)
         if (exchange->used && front->now_ns > exchange->deadline_ns)
             hf_front_answer_reject(front, exchange, HF_REJECT_CORE_SLOW);
     }
-    send_stats(front);
+    return send_stats(front);
 }
