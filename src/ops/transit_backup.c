@@ -1,6 +1,6 @@
 /* Backup and restore of a key with all its versions.
  *
- * A backup is base64 of:  "HFBK" | format u8 = 1 | kind u8 | key record
+ * A backup is base64 of:  "HFBK" | format u8 = 1 | kind u8 | key record | SHA-256 of all before (damage, not forgery)
  * where the record (keys/record.c) holds, in place of each wrapped blob, the version's material: sealed by HPKE to a
  * recipient's X-Wing key (kind SEALED), or in plain (kind PLAIN: needs exportable and allow_plaintext_backup).
  * Sealed parts are bound to the rest: HPKE's info names the version and the hash of the record without its blobs.
@@ -14,7 +14,7 @@
 #include "ops/transit.h"
 
 enum { BACKUP_FORMAT = 1, BACKUP_PLAIN = 1, BACKUP_SEALED = 2, PART_KEY = 'k', PART_MAC = 'm' };
-enum { SEALED_MAX = HF_PRIVATE_MAX + 2048, INFO_MAX = 96 };
+enum { CHECK_BYTES = 32, SEALED_MAX = HF_PRIVATE_MAX + 2048, INFO_MAX = 96 };
 static const char magic[] = "HFBK";
 
 /* ---- what binds the parts --------------------------------------------------------------------------- */
@@ -99,7 +99,7 @@ static hf_result write_backup(struct hf_core *core, struct hf_call *call, const 
     TRY(hf_key_copy(key, &copy));
     for (uint32_t i = 0; i < copy->count; i++)
         TRY(version_out(core, call, key, &key->versions[i], recipient, bound, &copy->versions[i]));
-    size_t cap = hf_key_encoded_max(copy) + 16;
+    size_t cap = hf_key_encoded_max(copy) + 16 + CHECK_BYTES;
     uint8_t *space = hf_scratch_alloc(call->scratch, cap);
     if (space == NULL)
         return HF_FAIL(NO_MEMORY);
@@ -108,6 +108,10 @@ static hf_result write_backup(struct hf_core *core, struct hf_call *call, const 
     hf_buf_u8(&out, BACKUP_FORMAT);
     hf_buf_u8(&out, recipient == NULL ? BACKUP_PLAIN : BACKUP_SEALED);
     hf_key_encode(copy, &out);
+    TRY(hf_buf_ok(&out));
+    uint8_t check[CHECK_BYTES];
+    TRY(hf_sha256(hf_buf_cursor(&out), check));
+    hf_buf_put(&out, check, sizeof check);
     TRY(hf_buf_ok(&out));
     hf_tw_map(call->w);
     hf_tw_k_bytes(call->w, "backup", hf_buf_cursor(&out));
@@ -236,6 +240,17 @@ static hf_result restore_commit(struct hf_txn *txn, void *arg)
     return hf_call_commit(r->core, r->call, txn, &outcome);
 }
 
+/* Takes the check off the end; false where it is not right. */
+static bool undamaged(struct hf_cursor *bytes)
+{
+    uint8_t check[CHECK_BYTES];
+    if (bytes->left < CHECK_BYTES)
+        return false;
+    struct hf_cursor said = hf_cursor(bytes->at + bytes->left - CHECK_BYTES, CHECK_BYTES);
+    bytes->left -= CHECK_BYTES;
+    return HF_IS_OK(hf_sha256(*bytes, check)) && hf_cursor_same(said, hf_cursor(check, sizeof check));
+}
+
 static hf_result read_backup(struct restoring *r)
 {
     struct hf_cursor text, bytes, slice;
@@ -246,12 +261,13 @@ static hf_result read_backup(struct restoring *r)
     if (text.left == 0)
         return hf_call_fail(r->call, HF_BAD_ARGUMENT, "'backup' must be supplied");
     TRY(hf_transit_fail(r->call, hf_unbase64(r->call, &space, text, &bytes, &why), &why));
+    bool whole = undamaged(&bytes);
     bool ours = hf_cursor_take(&bytes, 4, &slice) && hf_cursor_is(slice, magic) &&
                 hf_cursor_u8(&bytes, &format) && format == BACKUP_FORMAT && hf_cursor_u8(&bytes, &kind) &&
                 (kind == BACKUP_PLAIN || kind == BACKUP_SEALED);
     if (!ours)
         return hf_call_fail(r->call, HF_BAD_ARGUMENT, "this is no backup of a key");
-    hf_result decoded = hf_key_decode(bytes, &r->from);
+    hf_result decoded = whole ? hf_key_decode(bytes, &r->from) : HF_FAIL(CORRUPT);
     if (decoded.code == HF_CORRUPT)
         return hf_call_fail(r->call, HF_BAD_ARGUMENT, "the backup is damaged");
     TRY(decoded);
