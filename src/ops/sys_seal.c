@@ -99,6 +99,31 @@ static hf_result because(struct hf_call *call, hf_result done, const char *const
     return hf_call_fail(call, done.code, *why);
 }
 
+/* Operations whose effect does not pass through a transaction of records tell the log before it that they begin, so that
+ * they are refused where it cannot be written; and after it how they ended. A leaf that is missing then must not take
+ * the answer away: new shares that no one was given would be the only ones that open. */
+static hf_result begin_leaf(struct hf_core *core, struct hf_call *call)
+{
+    struct hf_unsealed *u = hf_core_unsealed(core);
+    if (u == NULL)
+        return HF_FAIL(SEALED);
+    call->audit.operation = call->op->name;
+    call->audit.outcome = HF_OK;
+    call->audit.note = hf_cursor_text("begun");
+    hf_result written = hf_audit_write(u->audit, &call->audit, NULL);
+    call->audit.note = (struct hf_cursor){0};
+    return HF_IS_OK(written) ? HF_DONE : HF_FAIL(AUDIT_DOWN);
+}
+
+static void end_leaf(struct hf_core *core, struct hf_call *call)
+{
+    struct hf_unsealed *u = hf_core_unsealed(core);
+    hf_result written = u == NULL ? HF_FAIL(SEALED) : hf_audit_write(u->audit, &call->audit, NULL);
+    if (!HF_IS_OK(written))
+        hf_log(HF_LOG_ERROR, "seal.without_leaf", hf_f("operation", call->op->name), hf_f("result", written));
+    call->leaf_written = true;
+}
+
 /* ---- init ---- */
 
 hf_result hf_sys_init_read(struct hf_core *core, struct hf_call *call)
@@ -221,13 +246,9 @@ hf_result hf_sys_unseal(struct hf_core *core, struct hf_call *call)
 
 hf_result hf_sys_seal(struct hf_core *core, struct hf_call *call)
 {
-    struct hf_unsealed *u = hf_core_unsealed(core);
     call->audit.operation = call->op->name;
     call->audit.outcome = HF_OK;
-    hf_result written = u == NULL ? HF_DONE : hf_audit_write(u->audit, &call->audit, NULL);
-    if (!HF_IS_OK(written)) /* whoever wants the keys gone must not be stopped by a full disk */
-        hf_log(HF_LOG_ERROR, "seal.without_leaf", hf_f("result", written));
-    call->leaf_written = true;
+    end_leaf(core, call); /* whoever wants the keys gone must not be stopped by a full disk */
     hf_core_lock(core);
     call->shape = HF_ANSWER_NONE;
     return HF_DONE;
@@ -369,7 +390,9 @@ hf_result hf_sys_rekey_update(struct hf_core *core, struct hf_call *call)
     CLEANUP(hf_share_set_done) struct hf_share_set set = {.count = 0};
     struct hf_quorum_status status;
     const char *why = "";
+    TRY(begin_leaf(core, call));
     TRY(because(call, hf_rekey_offer(core->seal, nonce, key, &status, &set, &why), &why));
+    end_leaf(core, call);
     call->shape = HF_ANSWER_TOP;
     hf_tw_map(call->w);
     hf_result written = HF_DONE;
@@ -420,7 +443,9 @@ hf_result hf_sys_rekey_verify(struct hf_core *core, struct hf_call *call)
     struct hf_quorum_status status;
     bool complete = false;
     const char *why = "";
+    TRY(begin_leaf(core, call));
     TRY(because(call, hf_rekey_verify(core->seal, nonce, key, &complete, &status, &why), &why));
+    end_leaf(core, call);
     if (!complete) {
         answer_verification(call, &status);
         return HF_DONE;
@@ -602,7 +627,9 @@ hf_result hf_sys_key_status(struct hf_core *core, struct hf_call *call)
 hf_result hf_sys_rotate(struct hf_core *core, struct hf_call *call)
 {
     uint32_t generation;
+    TRY(begin_leaf(core, call));
     TRY(hf_seal_kek_rotate(core->seal, call->ns, &generation));
+    end_leaf(core, call);
     hf_log(HF_LOG_INFO, "seal.kek_rotated", hf_f("generation", generation));
     call->shape = HF_ANSWER_NONE;
     return HF_DONE;

@@ -341,6 +341,48 @@ static void a_quorum_makes_a_root_token(void **state)
     lab_expect(lab, 200, "\"started\":false");
 }
 
+/* How often an operation stands in the audit log's entries, opened. */
+static unsigned leaves_of(struct lab *lab, const char *operation)
+{
+    lab_ok(lab, lab_call(lab, HF_METHOD_READ, "audit/entries", "{\"limit\":1000}"));
+    unsigned count = 0;
+    const char *wanted = lab_f("\"%s\"", operation);
+    for (const char *at = lab->text; (at = strstr(at, wanted)) != NULL; at++)
+        count++;
+    return count;
+}
+
+static void what_is_done_to_the_seal_is_in_the_log(void **state)
+{
+    struct lab *lab = *state;
+    struct keys keys, next;
+    init(lab, 1, 1, &keys);
+    unseal(lab, &keys, 1);
+    assert_int_equal(leaves_of(lab, "sys.init"), 1);
+    assert_int_equal(leaves_of(lab, "sys.unseal"), 1);
+    lab_ok(lab, lab_write(lab, "sys/seal", NULL));
+    unseal(lab, &keys, 1);
+    assert_int_equal(leaves_of(lab, "sys.seal"), 1);
+    assert_int_equal(leaves_of(lab, "sys.unseal"), 2);
+    lab_ok(lab, lab_write(lab, "sys/rekey/init", "{\"secret_shares\":1,\"secret_threshold\":1}"));
+    char nonce[64];
+    snprintf(nonce, sizeof(nonce), "%s", lab_str(lab, "nonce"));
+    lab_write(lab, "sys/rekey/update", lab_f("{\"key\":\"00\",\"nonce\":\"%s\"}", nonce));
+    assert_int_equal(lab->http, 400);
+    lab_ok(lab, lab_write(lab, "sys/rekey/update",
+                          lab_f("{\"key\":\"%s\",\"nonce\":\"%s\"}", keys.hex[0], nonce)));
+    read_keys(lab, &next);
+    assert_int_equal(leaves_of(lab, "sys.rekey.begin"), 1);
+    assert_int_equal(leaves_of(lab, "sys.rekey.update"), 4); /* begun and refused, begun and done */
+    lab_ok(lab, lab_write(lab, "sys/rotate", NULL));
+    assert_int_equal(leaves_of(lab, "sys.rotate"), 2);
+    /* never a share, never a token */
+    leaves_of(lab, "");
+    assert_null(strstr(lab->text, keys.hex[0]));
+    assert_null(strstr(lab->text, next.hex[0]));
+    assert_null(strstr(lab->text, lab->token));
+}
+
 static void development_mode_opens_its_own_state_again(void **state)
 {
     struct lab *lab = *state;
@@ -371,6 +413,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(init_unseal_use_seal, bare_open, lab_close),
         cmocka_unit_test_setup_teardown(rekey_through_the_api, bare_open, lab_close),
         cmocka_unit_test_setup_teardown(a_quorum_makes_a_root_token, bare_open, lab_close),
+        cmocka_unit_test_setup_teardown(what_is_done_to_the_seal_is_in_the_log, bare_open, lab_close),
         cmocka_unit_test_setup_teardown(development_mode_opens_its_own_state_again, lab_open, lab_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
