@@ -83,6 +83,9 @@ static int run_role(const char *name)
         return EXIT_USAGE;
     }
     args.log_fd = STDERR_FILENO;
+    char process_name[16] = "hf-"; /* as ps shows it */
+    memcpy(process_name + 3, name, strnlen(name, sizeof(process_name) - 4));
+    (void)prctl(PR_SET_NAME, process_name, 0, 0, 0);
     hf_log_setup(STDERR_FILENO, config.log_level, hf_role_name(role));
     hf_result prepared = prepare_role(&args);
     if (!HF_IS_OK(prepared)) {

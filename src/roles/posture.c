@@ -24,6 +24,7 @@ static void write_secret_memory(struct hf_tree_writer *w)
     hf_tw_k_bool(w, "dont_fork", report.dont_fork);
     hf_tw_k_bool(w, "guard_pages", report.guard_pages);
     hf_tw_k_int(w, "bytes_mapped", (int64_t)report.bytes_mapped);
+    hf_tw_k_int(w, "bytes_protected", (int64_t)report.bytes_protected);
     hf_tw_k_int(w, "bytes_used", (int64_t)report.bytes_used);
     hf_tw_k_int(w, "secrets_alive", (int64_t)report.secrets_alive);
     hf_tw_k_text(w, "why_not", report.why_not);

@@ -3,13 +3,13 @@
  *
  * enter: no core dumps; locked memory as the secret arena needs; namespaces of its own (network, IPC, host name,
  *        mounts: by a user namespace where not root), an empty root directory; the user it is told to be; no
- *        capabilities; no new privileges; not dumpable; dies with the supervisor.
- * close: Landlock where the kernel has it (no file, no TCP port; the store: files in its state directory); a seccomp
- *        allow-list for the role: the core and the fronts open no file and no socket, none starts a program, signals
- *        or traces another, or maps memory as executable. Breaking it kills the process.
+ *        capabilities; no new privileges; not dumpable; dies with the supervisor; Landlock where the kernel has it (no
+ *        file, no TCP port; the store: files in its state directory).
+ * close: a seccomp allow-list for the role: the core and the fronts open no file and no socket; none starts a program,
+ *        signals or traces another, or maps memory as executable. Breaking it kills the process.
  *
- * Sanitizer builds (HF_SANITIZE) keep the root directory and stay dumpable, and what seccomp would kill for is
- * logged by the kernel and allowed: their runtimes need more than the product does. No option of the product does
+ * Sanitizer builds (HF_SANITIZE) keep the root directory and its files, stay dumpable, and what seccomp would kill for
+ * is logged by the kernel and allowed: their runtimes need more than the product does. No option of the product does
  * any of this. */
 #ifndef HF_ROLES_SANDBOX_H
 #define HF_ROLES_SANDBOX_H

@@ -121,7 +121,7 @@ static void count_live(uint64_t by)
 static bool grow(struct class *class, uint32_t size)
 {
     size_t blocks = (size * (size_t)SPAN_SLOTS + HF_ARENA_BLOCK - 1) / HF_ARENA_BLOCK;
-    uint8_t *run = (uint8_t *)hf_arena_run_take(blocks);
+    uint8_t *run = (uint8_t *)hf_arena_run_take(blocks, false);
     if (run == NULL)
         return false;
     class->fresh = run;
@@ -300,7 +300,7 @@ void *hf_arena_alloc(size_t len)
     if (!cache.listed)
         cache_list();
     bool small = len + OVERHEAD <= CLASS_LARGEST;
-    struct slot *slot = small ? take_small(len) : (struct slot *)hf_arena_run_take(run_blocks(len));
+    struct slot *slot = small ? take_small(len) : (struct slot *)hf_arena_run_take(run_blocks(len), true);
     if (slot == NULL)
         return NULL;
     SHOW(slot, occupied(len));

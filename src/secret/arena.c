@@ -124,24 +124,60 @@ static enum mapped map_plain(uint8_t *at, size_t bytes)
                : MAPPED;
 }
 
-/* Maps as much as the limits allow of `bytes`, halving from there. */
-static bool map_by(enum mapped (*map)(uint8_t *at, size_t bytes), size_t bytes)
+/* Reserves the whole, and maps as much of its beginning as the limits allow, halving from all of it. Gives how much. */
+static size_t map_by(enum mapped (*map)(uint8_t *at, size_t bytes), size_t bytes)
 {
     for (size_t size = bytes; size >= LEAST_BYTES; size = size / 2 / HF_ARENA_BLOCK * HF_ARENA_BLOCK) {
-        uint8_t *at = reserve(size);
+        uint8_t *at = reserve(bytes);
         if (at == NULL)
-            continue;
+            return 0;
         enum mapped got = map(at, size);
         if (got == MAPPED) {
             arena.base = at;
-            arena.bytes = size;
-            return true;
+            arena.bytes = bytes;
+            return size;
         }
-        unreserve(at, size);
+        unreserve(at, bytes);
         if (got == MAPPED_NEVER)
-            return false;
+            break;
     }
-    return false;
+    return 0;
+}
+
+static void lacks_room(size_t protected, size_t bytes)
+{
+    char text[96];
+    struct hf_buf out = hf_buf(text, sizeof(text) - 1);
+    hf_buf_text(&out, "RLIMIT_MEMLOCK: ");
+    hf_buf_decimal(&out, protected >> 20);
+    hf_buf_text(&out, " of ");
+    hf_buf_decimal(&out, bytes >> 20);
+    hf_buf_text(&out, " MiB are protected");
+    text[out.len] = 0;
+    lacks(text);
+}
+
+/* Maps secret or locked memory, and what the limits have no room for as ordinary memory behind it: keys come to lie in
+ * front, stacks and buffers behind. */
+static hf_result map_all(size_t bytes, bool no_memfd_secret)
+{
+    struct hf_secret_report *report = &arena.report;
+    size_t protected = no_memfd_secret ? 0 : map_by(map_secret, bytes);
+    report->memfd_secret = protected == bytes;
+    if (protected == 0) {
+        lacks("memfd_secret: the kernel has none, or it is off (boot with secretmem.enable=1)");
+        protected = map_by(map_locked, bytes);
+    }
+    report->locked = protected == bytes;
+    if (protected == 0 && map_by(map_plain, bytes) != bytes)
+        return HF_FAIL(NO_MEMORY);
+    if (protected != 0 && protected < bytes && map_plain(arena.base + protected, bytes - protected) != MAPPED)
+        return HF_FAIL(NO_MEMORY);
+    if (protected < bytes)
+        lacks_room(protected, bytes);
+    report->bytes_mapped = bytes;
+    report->bytes_protected = protected;
+    return HF_DONE;
 }
 
 static hf_result open_locked(const struct hf_arena_options *options)
@@ -155,17 +191,7 @@ static hf_result open_locked(const struct hf_arena_options *options)
         return HF_FAIL(NO_ENTROPY);
     raise_memlock(bytes);
 
-    report->memfd_secret = !options->no_memfd_secret && map_by(map_secret, bytes);
-    report->locked = report->memfd_secret || map_by(map_locked, bytes);
-    if (!report->locked && !map_by(map_plain, bytes))
-        return HF_FAIL(NO_MEMORY);
-    if (!report->memfd_secret)
-        lacks("memfd_secret: the kernel has none, or it is off (boot with secretmem.enable=1)");
-    if (!report->locked)
-        lacks("mlock: RLIMIT_MEMLOCK is too low");
-    else if (arena.bytes < bytes)
-        lacks("smaller than configured: RLIMIT_MEMLOCK");
-
+    TRY(map_all(bytes, options->no_memfd_secret));
     report->guard_pages = true;
     report->dont_dump = madvise(arena.base, arena.bytes, MADV_DONTDUMP) == 0;
     report->dont_fork = madvise(arena.base, arena.bytes, MADV_DONTFORK) == 0;
@@ -173,8 +199,6 @@ static hf_result open_locked(const struct hf_arena_options *options)
         lacks("MADV_DONTDUMP refused");
     if (!report->dont_fork)
         lacks("MADV_DONTFORK refused");
-    report->bytes_mapped = arena.bytes;
-
     arena.blocks = arena.bytes / HF_ARENA_BLOCK;
     size_t words = (arena.blocks + WORD_BITS - 1) / WORD_BITS;
     void *bits =
@@ -245,8 +269,8 @@ static void block_flip(size_t block)
     arena.used[block / WORD_BITS] ^= UINT64_C(1) << block % WORD_BITS;
 }
 
-/* First fit: low addresses are touched already. Gives arena.blocks where there is no such run. */
-static size_t find_run(size_t blocks)
+/* First fit from below: low addresses are touched already. Gives arena.blocks where there is no such run. */
+static size_t find_low(size_t blocks)
 {
     size_t run = 0;
     for (size_t i = arena.first_free; i < arena.blocks; i++) {
@@ -262,13 +286,30 @@ static size_t find_run(size_t blocks)
     return arena.blocks;
 }
 
-void *hf_arena_run_take(size_t blocks)
+/* First fit from above, for what is large. */
+static size_t find_high(size_t blocks)
+{
+    size_t run = 0;
+    for (size_t i = arena.blocks; i > arena.first_free; i--) {
+        if (i % WORD_BITS == 0 && arena.used[i / WORD_BITS - 1] == UINT64_MAX) {
+            run = 0;
+            i -= WORD_BITS - 1;
+            continue;
+        }
+        run = block_used(i - 1) ? 0 : run + 1;
+        if (run == blocks)
+            return i - 1;
+    }
+    return arena.blocks;
+}
+
+void *hf_arena_run_take(size_t blocks, bool large)
 {
     if (blocks == 0 || !HF_IS_OK(hf_arena_ensure()))
         return NULL;
     void *taken = NULL;
     pthread_mutex_lock(&lock);
-    size_t first = find_run(blocks);
+    size_t first = large ? find_high(blocks) : find_low(blocks);
     if (first < arena.blocks) {
         for (size_t i = 0; i < blocks; i++)
             block_flip(first + i);

@@ -16,8 +16,9 @@ hf_result hf_arena_open(const struct hf_arena_options *options);
 /* Opens 16 MiB where nobody opened it yet. */
 hf_result hf_arena_ensure(void);
 
-/* Whole blocks, contiguous, zeroed. NULL where there are none. What is given back must be zeroed. */
-void *hf_arena_run_take(size_t blocks);
+/* Whole blocks, contiguous, zeroed. NULL where there are none. What is given back must be zeroed. Large ones (stacks,
+ * buffers) come from the end of the arena, the others, in which keys lie, from its beginning. */
+void *hf_arena_run_take(size_t blocks, bool large);
 void hf_arena_run_give(void *run, size_t blocks);
 
 bool hf_arena_holds(const void *at);

@@ -17,12 +17,14 @@ enum { HF_SECRET_MAX = 65536 }; /* bytes in one secret */
 
 /* What the memory of this process's secrets really has; reported by sys/posture. */
 struct hf_secret_report {
-    bool memfd_secret; /* pages are out of the kernel's direct map, of core dumps, ptrace and swap */
-    bool locked;       /* cannot be swapped */
+    bool memfd_secret; /* all pages are out of the kernel's direct map, of core dumps, ptrace and swap */
+    bool locked;       /* no page can be swapped */
     bool dont_dump;
     bool dont_fork;
     bool guard_pages;
     uint64_t bytes_mapped; /* whole arena, guards not counted */
+    uint64_t
+        bytes_protected; /* of these in memfd_secret, or locked: less where RLIMIT_MEMLOCK has no room for all */
     uint64_t bytes_used;
     uint64_t secrets_alive;
     char why_not[160]; /* what is missing and why, "" where nothing is */

@@ -207,7 +207,7 @@ hf_result hf_secret_stack_run(size_t bytes, void (*fn)(void *arg), void *arg)
         return HF_FAIL(NO_MEMORY);
     size_t whole = HF_MAX(bytes, (size_t)STACK_LEAST) + HF_ARENA_PAGE;
     size_t blocks = (whole + HF_ARENA_BLOCK - 1) / HF_ARENA_BLOCK;
-    uint8_t *run = (uint8_t *)hf_arena_run_take(blocks);
+    uint8_t *run = (uint8_t *)hf_arena_run_take(blocks, true);
     if (run == NULL)
         return HF_FAIL(NO_MEMORY);
     if (mprotect(run, HF_ARENA_PAGE, PROT_NONE) != 0) {

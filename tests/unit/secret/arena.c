@@ -367,7 +367,11 @@ static int die_as_told(const char *what)
             return 1;
         hf_secret_arena_report(&report);
         void *slot = hf_arena_alloc(100000);
-        return slot != NULL && report.locked && report.bytes_mapped <= 8 << 20 &&
+        struct hf_secret *secret = NULL;
+        bool in_front = HF_IS_OK(hf_secret_random(32, &secret)) &&
+                        (uintptr_t)secret < (uintptr_t)slot; /* keys lie in the protected part */
+        return slot != NULL && in_front && !report.locked && report.bytes_mapped == (size_t)1 << 30 &&
+                       report.bytes_protected != 0 && report.bytes_protected <= 8 << 20 &&
                        strstr(report.why_not, "RLIMIT_MEMLOCK") != NULL
                    ? 0
                    : 2;
@@ -381,7 +385,7 @@ static int die_as_told(const char *what)
         hf_secret_arena_report(&report);
         void *slot = hf_arena_alloc(100000);
         return slot != NULL && !report.locked && !report.memfd_secret && report.dont_dump &&
-                       strstr(report.why_not, "mlock") != NULL
+                       strstr(report.why_not, "RLIMIT_MEMLOCK") != NULL && report.bytes_protected == 0
                    ? 0
                    : 2;
     }
