@@ -307,7 +307,7 @@ static hf_result copy_options(struct hf_call *call, const struct hf_tree *args, 
     return HF_DONE;
 }
 
-/* kv is version 2 and nothing else here. */
+/* kv is version 2 where nothing is said; version 1 is served too. */
 static hf_result settle_kv(struct hf_call *call, struct hf_mount *mount)
 {
     if (mount->engine != HF_ENGINE_KV)
@@ -315,8 +315,9 @@ static hf_result settle_kv(struct hf_call *call, struct hf_mount *mount)
     if (mount->options[0] == '\0') {
         static const char version_2[] = "{\"version\":\"2\"}";
         memcpy(mount->options, version_2, sizeof(version_2));
-    } else if (strstr(mount->options, "\"version\":\"1\"") != NULL) {
-        return hf_call_fail(call, HF_UNSUPPORTED, "kv version 1 is not supported: use version 2");
+    } else if (strstr(mount->options, "\"version\":\"1\"") == NULL &&
+               strstr(mount->options, "\"version\":\"2\"") == NULL) {
+        return hf_call_fail(call, HF_BAD_ARGUMENT, "options.version of a kv mount is \"1\" or \"2\"");
     }
     return HF_DONE;
 }
