@@ -64,7 +64,7 @@ static inline void lab_start_core(struct lab *lab)
                                     .cluster_name = "lab",
                                     .default_lease_ttl_ns = 768 * 3600 * HF_SECOND,
                                     .max_lease_ttl_ns = 768 * 3600 * HF_SECOND,
-                                    .threads = 1,
+                                    .threads = 8,
                                     .version = "0.0.0"};
     assert_int_equal(hf_store_sqlite_open(lab->file, &lab->store).code, HF_OK);
     assert_int_equal(hf_keystore_software_open(&lab->keystore).code, HF_OK);
