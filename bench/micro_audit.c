@@ -1,7 +1,7 @@
 /* The audit trail alone: leaves appended and verified a second on one core, and what a data operation's leaf costs
  * its thread. Prints a table: what, median, least, most of seven rounds, unit.
  *
- *     bench_micro_audit [DIRECTORY]      for the database; default /tmp
+ *     bench_micro_audit [hash|path|sqlite]      only that part; the database lies in TMPDIR or /tmp
  */
 #include "audit/audit.h"
 #include "crypto/crypto.h"
@@ -213,35 +213,46 @@ static void bench_path(const char *where, struct hf_store *store, unsigned each,
     hf_audit_close(audit);
 }
 
-int main(int argc, char **argv)
+static void bench_sqlite(unsigned each)
 {
     char dir[256], path[300];
+    const char *base = getenv("TMPDIR");
+    struct hf_store *store = NULL;
+    (void)snprintf(dir, sizeof(dir), "%s/hf-bench-XXXXXX", base != NULL ? base : "/tmp");
+    if (mkdtemp(dir) == NULL)
+        exit(1);
+    (void)snprintf(path, sizeof(path), "%s/store.db", dir);
+    MUST(hf_store_sqlite_open(path, &store));
+    bench_path("SQLite", store, each, 1 << 17);
+    store->ops->close(store);
+    static const char *const suffixes[] = {"", "-wal", "-shm", ".lock"};
+    for (size_t s = 0; s < HF_ARRAY_LEN(suffixes); s++) {
+        (void)snprintf(path, sizeof(path), "%s/store.db%s", dir, suffixes[s]);
+        (void)unlink(path);
+    }
+    (void)rmdir(dir);
+}
+
+int main(int argc, char **argv)
+{
+    const char *only = argc > 1 ? argv[1] : "";
     MUST(hf_secret_arena_open(32 << 20, false));
     MUST(hf_crypto_start(HF_CRYPTO_HEAP_ARENA));
     printf("%-58s %12s %12s %12s\n", "audit", "median", "least", "most");
-    bench_append();
-    bench_verify();
-    struct hf_store null_store = {&null_ops};
-    bench_path("no store", &null_store, 1, 1 << 17);
-    bench_path("no store", &null_store, 16, 1 << 18);
-    bench_path("no store", &null_store, 256, 1 << 18);
-    (void)snprintf(dir, sizeof(dir), "%s/hf-bench-XXXXXX", argc > 1 ? argv[1] : "/tmp");
-    if (mkdtemp(dir) == NULL)
-        return 1;
-    (void)snprintf(path, sizeof(path), "%s/store.db", dir);
-    struct hf_store *store = NULL;
-    static const unsigned batches[] = {4, 16, 64};
-    for (size_t i = 0; i < HF_ARRAY_LEN(batches); i++) {
-        MUST(hf_store_sqlite_open(path, &store));
-        bench_path("SQLite", store, batches[i], 1 << 16);
-        store->ops->close(store);
-        static const char *const suffixes[] = {"", "-wal", "-shm", ".lock"};
-        for (size_t s = 0; s < HF_ARRAY_LEN(suffixes); s++) {
-            (void)snprintf(path, sizeof(path), "%s/store.db%s", dir, suffixes[s]);
-            (void)unlink(path);
-        }
-        (void)snprintf(path, sizeof(path), "%s/store.db", dir);
+    if (only[0] == '\0' || strcmp(only, "hash") == 0) {
+        bench_append();
+        bench_verify();
     }
-    (void)rmdir(dir);
+    if (only[0] == '\0' || strcmp(only, "path") == 0) {
+        struct hf_store null_store = {&null_ops};
+        bench_path("no store", &null_store, 1, 1 << 17);
+        bench_path("no store", &null_store, 16, 1 << 18);
+        bench_path("no store", &null_store, 256, 1 << 18);
+    }
+    if (only[0] == '\0' || strcmp(only, "sqlite") == 0) {
+        bench_sqlite(4);
+        bench_sqlite(16);
+        bench_sqlite(64);
+    }
     return 0;
 }

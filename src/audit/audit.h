@@ -96,7 +96,7 @@ struct hf_tree_writer;
 hf_result hf_audit_entries(struct hf_audit *audit, uint64_t from, uint32_t limit, bool open_details,
                            struct hf_tree_writer *w);
 uint64_t hf_audit_size(struct hf_audit *audit);
-/* HMAC-SHA-256 of a client-chosen value under the hash key, hex (for operators to look one up). */
+/* HMAC-SHA-256 of a client-chosen value under the hash key. Entries keep and show its first 16 bytes. */
 hf_result hf_audit_hash(struct hf_audit *audit, struct hf_cursor value, uint8_t ret_hash[static 32]);
 
 /* One section of an export (tlog/export.h, where it is verified too): entries from `from` up to `until` or the last

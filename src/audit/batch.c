@@ -18,7 +18,8 @@ struct hf_audit_batch_writer {
     struct hf_audit *audit;
     struct audit_sealer *sealer;
     size_t count;
-    bool failed; /* a write in between failed: so did the whole batch */
+    uint64_t time_ms; /* of the batch's first entry, and of all: they are answered together */
+    bool failed;      /* a write in between failed: so did the whole batch */
     struct hf_buf openings;
     struct item items[AUDIT_BATCH_ENTRIES];
     struct hf_tlog_hash hashes[AUDIT_BATCH_ENTRIES];
@@ -107,8 +108,10 @@ hf_result hf_audit_batch_add(struct hf_audit_batch_writer *w, const struct hf_au
     if (w->failed || audit_refuses(w->audit))
         return HF_FAIL(AUDIT_DOWN);
     struct item *item = &w->items[w->count];
+    if (w->count == 0)
+        w->time_ms = audit_now_ms(w->audit);
     size_t begin = w->openings.len;
-    hf_result result = audit_encode(w->sealer, entry, &w->openings, &item->leaf);
+    hf_result result = audit_encode(w->sealer, entry, w->time_ms, &w->openings, &item->leaf);
     if (!HF_IS_OK(result)) {
         w->openings.len = begin;
         w->openings.overflow = false;

@@ -48,10 +48,10 @@ static void put_detail(struct hf_tree_writer *w, const struct hf_entry_detail *d
     hf_tw_k_slice(w, "outcome", d->outcome);
     hf_tw_k_slice(w, "mount", d->mount);
     if (d->has_path) {
-        uint8_t bytes[12 + HF_HEX_LEN(HF_TLOG_HASH)];
+        uint8_t bytes[12 + HF_HEX_LEN(HF_ENTRY_PATH)];
         struct hf_buf text = hf_buf(bytes, sizeof(bytes));
         hf_buf_text(&text, "hmac-sha256:");
-        hf_hex_encode(&text, hf_cursor(d->path.bytes, HF_TLOG_HASH));
+        hf_hex_encode(&text, hf_cursor(d->path, HF_ENTRY_PATH));
         hf_tw_k_slice(w, "path", hf_buf_cursor(&text));
     }
     put_id(w, "accessor", d->accessor);

@@ -128,8 +128,9 @@ struct audit_sealer { /* of one thread */
 hf_result audit_sealer_new(struct hf_audit *audit, struct audit_sealer **ret_sealer);
 void audit_sealer_free(struct audit_sealer *sealer);
 /* Encodes the entry: opening to `out`, leaf with its commitment. */
-hf_result audit_encode(struct audit_sealer *sealer, const struct hf_audit_entry *entry, struct hf_buf *out,
-                       struct hf_entry_leaf *ret_leaf);
+hf_result audit_encode(struct audit_sealer *sealer, const struct hf_audit_entry *entry, uint64_t time_ms,
+                       struct hf_buf *out, struct hf_entry_leaf *ret_leaf);
+uint64_t audit_now_ms(const struct hf_audit *audit);
 void audit_batch_header(const struct hf_audit *audit, struct hf_buf *out, uint64_t first, uint32_t count);
 /* Appends one record. */
 hf_result audit_record(struct audit_sealer *sealer, uint64_t index, const struct hf_entry_leaf *leaf,

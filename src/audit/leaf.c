@@ -15,34 +15,40 @@ struct audit_paths {
     struct {
         uint8_t len; /* 0: empty */
         uint8_t path[PATH_KEPT_MAX];
-        struct hf_tlog_hash hash;
+        uint8_t hash[HF_ENTRY_PATH];
     } slots[PATH_SLOTS];
 };
 
 static_assert((PATH_SLOTS & (PATH_SLOTS - 1)) == 0, "slots are found by mask");
 
+/* By its ends: paths differ in the mount and in the key's name. */
 static unsigned path_slot(struct hf_cursor path)
 {
-    uint64_t mixed = path.left;
-    for (size_t i = 0; i < path.left; i++)
-        mixed = (mixed ^ path.at[i]) * UINT64_C(0x100000001b3);
-    return (unsigned)(mixed >> 32) & (PATH_SLOTS - 1);
+    uint64_t head = 0, tail = 0;
+    size_t part = HF_MIN(path.left, sizeof(head));
+    memcpy(&head, path.at, part);
+    memcpy(&tail, path.at + path.left - part, part);
+    uint64_t mixed = (head + path.left) * UINT64_C(0x9e3779b97f4a7c15) ^ tail * UINT64_C(0xc2b2ae3d27d4eb4f);
+    return (unsigned)(mixed >> 48) & (PATH_SLOTS - 1);
 }
 
-static hf_result hash_path(struct audit_sealer *sealer, struct hf_cursor path, struct hf_tlog_hash *ret_hash)
+static hf_result hash_path(struct audit_sealer *sealer, struct hf_cursor path,
+                           uint8_t ret_hash[HF_ENTRY_PATH])
 {
     struct audit_paths *paths = sealer->paths;
-    bool kept = path.left != 0 && path.left <= PATH_KEPT_MAX;
+    bool kept = path.left <= PATH_KEPT_MAX;
     unsigned slot = kept ? path_slot(path) : 0;
     if (kept && hf_cursor_same(path, hf_cursor(paths->slots[slot].path, paths->slots[slot].len))) {
-        *ret_hash = paths->slots[slot].hash;
+        memcpy(ret_hash, paths->slots[slot].hash, HF_ENTRY_PATH);
         return HF_DONE;
     }
-    TRY(hf_hmac(HF_SHA2_256, sealer->audit->hash_key, &path, 1, ret_hash->bytes));
+    uint8_t mac[32];
+    TRY(hf_audit_hash(sealer->audit, path, mac));
+    memcpy(ret_hash, mac, HF_ENTRY_PATH);
     if (kept) {
         memcpy(paths->slots[slot].path, path.at, path.left);
         paths->slots[slot].len = (uint8_t)path.left;
-        paths->slots[slot].hash = *ret_hash;
+        memcpy(paths->slots[slot].hash, mac, HF_ENTRY_PATH);
     }
     return HF_DONE;
 }
@@ -118,8 +124,13 @@ static hf_result take_salt(struct audit_sealer *sealer, uint8_t ret_salt[HF_ENTR
     return HF_DONE;
 }
 
-hf_result audit_encode(struct audit_sealer *sealer, const struct hf_audit_entry *entry, struct hf_buf *out,
-                       struct hf_entry_leaf *ret_leaf)
+uint64_t audit_now_ms(const struct hf_audit *audit)
+{
+    return (uint64_t)(hf_wall_ns(audit->clock) / HF_MILLISECOND);
+}
+
+hf_result audit_encode(struct audit_sealer *sealer, const struct hf_audit_entry *entry, uint64_t time_ms,
+                       struct hf_buf *out, struct hf_entry_leaf *ret_leaf)
 {
     struct hf_entry_detail detail = {
         .request_id = entry->request_id,
@@ -138,7 +149,7 @@ hf_result audit_encode(struct audit_sealer *sealer, const struct hf_audit_entry 
     };
     memcpy(detail.peer_ip, entry->peer_ip, sizeof(detail.peer_ip));
     if (detail.has_path)
-        TRY(hash_path(sealer, entry->path, &detail.path));
+        TRY(hash_path(sealer, entry->path, detail.path));
     uint8_t salt[HF_ENTRY_SALT];
     TRY(take_salt(sealer, salt));
     size_t begin = out->len;
@@ -146,7 +157,7 @@ hf_result audit_encode(struct audit_sealer *sealer, const struct hf_audit_entry 
     hf_wipe(salt, sizeof(salt));
     TRY(hf_buf_ok(out));
     ret_leaf->kind = HF_ENTRY_AUDIT;
-    ret_leaf->time_ms = (uint64_t)(hf_wall_ns(sealer->audit->clock) / HF_MILLISECOND);
+    ret_leaf->time_ms = time_ms;
     hf_sha256_short(out->at + begin, out->len - begin, ret_leaf->commitment.bytes);
     return HF_DONE;
 }

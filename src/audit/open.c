@@ -196,7 +196,7 @@ static hf_result fill_gap(struct hf_audit *audit, uint64_t to)
     struct hf_store_op ops[FILL_ROWS];
     struct hf_tlog_hash hashes[FILL_ROWS];
     struct hf_store_outcome outcome;
-    uint64_t time_ms = (uint64_t)(hf_wall_ns(audit->clock) / HF_MILLISECOND);
+    uint64_t time_ms = audit_now_ms(audit);
     hf_log(HF_LOG_WARN, "audit.filled", hf_f("log", audit->config.log), hf_f("from", audit->frontier.size),
            hf_f("to", to));
     while (audit->frontier.size < to) {

@@ -72,7 +72,7 @@ hf_result audit_resolve(struct hf_audit *audit, uint64_t first, uint64_t count,
     struct hf_buf blob = hf_buf(audit->fill, sizeof(audit->fill));
     struct hf_store_outcome outcome;
     struct hf_store_op op;
-    uint64_t time_ms = (uint64_t)(hf_wall_ns(audit->clock) / HF_MILLISECOND);
+    uint64_t time_ms = audit_now_ms(audit);
     if (count > AUDIT_BATCH_ENTRIES)
         return HF_FAIL(INTERNAL);
     audit_batch_header(audit, &blob, first, (uint32_t)count);
@@ -258,6 +258,7 @@ static void run(void *arg)
 {
     struct hf_audit *audit = arg;
     unsigned idle_ms = BUSY_MS, retry_ms = RETRY_MS_FIRST;
+    bool blocked = false; /* by a checkpoint that could not be written */
     for (;;) {
         bool stopping = atomic_load(&audit->stop), stuck;
         uint64_t taken = consume(audit, &stuck);
@@ -267,8 +268,11 @@ static void run(void *arg)
             if (stuck)
                 hf_log(HF_LOG_WARN, "audit.checkpoint", hf_f("result", result),
                        hf_f("size", audit->frontier.size));
-            /* Leaves that cannot be made durable are not taken either. */
-            atomic_store_explicit(&audit->down, stuck, memory_order_relaxed);
+            /* Leaves that cannot be made durable are not taken either. A writer's own failure is cleared by
+             * take_slot, not here. */
+            if (stuck || blocked)
+                atomic_store_explicit(&audit->down, stuck, memory_order_relaxed);
+            blocked = stuck;
         }
         if (stopping && (stuck || taken == 0))
             break;

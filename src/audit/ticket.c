@@ -12,7 +12,7 @@ static hf_result encode(struct hf_audit *audit, struct hf_audit_ticket *ticket)
     struct hf_buf opening = hf_buf(bytes, sizeof(bytes)), blob = hf_buf(ticket->blob, sizeof(ticket->blob));
     struct hf_entry_leaf leaf;
     pthread_mutex_lock(&audit->sealer_lock);
-    hf_result result = audit_encode(audit->sealer, &ticket->entry, &opening, &leaf);
+    hf_result result = audit_encode(audit->sealer, &ticket->entry, audit_now_ms(audit), &opening, &leaf);
     if (HF_IS_OK(result)) {
         audit_batch_header(audit, &blob, ticket->index, 1);
         result = audit_record(audit->sealer, ticket->index, &leaf, hf_buf_cursor(&opening), &blob,

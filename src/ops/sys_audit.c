@@ -254,19 +254,19 @@ hf_result hf_sys_audit_list(struct hf_core *core, struct hf_call *call)
     return HF_DONE;
 }
 
-/* What a value looks like in the log. */
+/* What a value (a whole request path, say) looks like in the log. */
 hf_result hf_sys_audit_hash(struct hf_core *core, struct hf_call *call)
 {
     struct hf_audit *audit = NULL;
     struct hf_cursor input;
-    uint8_t hash[32], text_bytes[16 + HF_HEX_LEN(sizeof(hash))];
+    uint8_t hash[32], text_bytes[16 + HF_HEX_LEN(HF_ENTRY_PATH)];
     struct hf_buf text = hf_buf(text_bytes, sizeof(text_bytes));
     TRY(log_of(core, &audit));
     if (!HF_IS_OK(hf_tree_text(&call->args, "input", &input)) || input.left == 0)
         return hf_call_fail(call, HF_BAD_ARGUMENT, "the input is missing");
     TRY(hf_audit_hash(audit, input, hash));
     hf_buf_text(&text, "hmac-sha256:");
-    hf_hex_encode(&text, hf_cursor(hash, sizeof(hash)));
+    hf_hex_encode(&text, hf_cursor(hash, HF_ENTRY_PATH));
     hf_tw_map(call->w);
     hf_tw_k_slice(call->w, "hash", hf_buf_cursor(&text));
     hf_tw_end(call->w);

@@ -12,12 +12,13 @@ enum { /* what follows is there or not */
        WITH_IPV4 = 8,
        WITH_IPV6 = 16,
        WITH_DEV = 32,
-       WITH_ALL = 63,
+       WITH_OUTCOME = 64,
+       WITH_ALL = 127,
 };
 static const uint8_t mapped_v4[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
-static_assert(HF_ENTRY_SALT + 2 + 16 + 16 + 1 + HF_ENTRY_NAME_MAX + 1 + HF_ENTRY_MOUNT_MAX + 32 + 16 + 4 + 4 +
-                      1 + HF_ENTRY_NAME_MAX + 1 + 16 + 2 * (1 + HF_ENTRY_FACT_MAX) <=
+static_assert(HF_ENTRY_SALT + 2 + 16 + 16 + 1 + HF_ENTRY_NAME_MAX + 1 + HF_ENTRY_MOUNT_MAX + HF_ENTRY_PATH +
+                      16 + 5 + 5 + 1 + HF_ENTRY_NAME_MAX + 1 + 16 + 2 * (1 + HF_ENTRY_FACT_MAX) <=
                   HF_ENTRY_OPENING_MAX,
               "the largest detail fits");
 
@@ -55,6 +56,27 @@ static void put_text(struct hf_buf *out, struct hf_cursor text, size_t max)
     hf_buf_put(out, text.at, len);
 }
 
+/* Seven bits a byte, least first, the last without its top bit; the shortest form only. */
+static void put_number(struct hf_buf *out, uint32_t value)
+{
+    for (; value > 0x7f; value >>= 7)
+        hf_buf_u8(out, (uint8_t)(value | 0x80));
+    hf_buf_u8(out, (uint8_t)value);
+}
+
+static bool take_number(struct hf_cursor *in, uint32_t *ret)
+{
+    uint64_t value = 0;
+    uint8_t byte = 0x80;
+    for (unsigned shift = 0; (byte & 0x80) != 0; shift += 7) {
+        if (shift > 28 || !hf_cursor_u8(in, &byte) || (byte == 0 && shift != 0))
+            return false;
+        value |= (uint64_t)(byte & 0x7f) << shift;
+    }
+    *ret = (uint32_t)value;
+    return value <= UINT32_MAX;
+}
+
 static uint8_t flags_of(const struct hf_entry_detail *d)
 {
     unsigned flags = 0;
@@ -62,6 +84,7 @@ static uint8_t flags_of(const struct hf_entry_detail *d)
     flags |= is_zero(d->key_id.bytes, sizeof(d->key_id.bytes)) ? 0 : WITH_KEY;
     flags |= d->has_path ? WITH_PATH : 0;
     flags |= d->level_dev != 0 ? WITH_DEV : 0;
+    flags |= hf_cursor_is(d->outcome, "OK") ? 0 : WITH_OUTCOME;
     if (memcmp(d->peer_ip, mapped_v4, sizeof(mapped_v4)) == 0) /* public address */
         flags |= WITH_IPV4;
     else if (!is_zero(d->peer_ip, sizeof(d->peer_ip)))
@@ -82,13 +105,14 @@ void hf_entry_opening_write(struct hf_buf *out, const uint8_t salt[static HF_ENT
     put_text(out, d->operation, HF_ENTRY_NAME_MAX);
     put_text(out, d->mount, HF_ENTRY_MOUNT_MAX);
     if ((flags & WITH_PATH) != 0)
-        hf_buf_put(out, d->path.bytes, HF_TLOG_HASH);
+        hf_buf_put(out, d->path, HF_ENTRY_PATH);
     if ((flags & WITH_KEY) != 0) {
         hf_buf_put(out, d->key_id.bytes, sizeof(d->key_id.bytes));
-        hf_buf_u32(out, d->key_version);
+        put_number(out, d->key_version);
     }
-    hf_buf_u32(out, d->items);
-    put_text(out, d->outcome, HF_ENTRY_NAME_MAX);
+    put_number(out, d->items);
+    if ((flags & WITH_OUTCOME) != 0)
+        put_text(out, d->outcome, HF_ENTRY_NAME_MAX);
     hf_buf_u8(out, d->tls_group);
     if ((flags & WITH_IPV4) != 0)
         hf_buf_put(out, d->peer_ip + sizeof(mapped_v4), 4);
@@ -109,12 +133,14 @@ static bool read_detail(struct hf_cursor *in, unsigned flags, struct hf_entry_de
     if (!hf_cursor_copy(in, d->request_id.bytes, sizeof(d->request_id.bytes)) ||
         ((flags & WITH_ACCESSOR) != 0 && !hf_cursor_copy(in, d->accessor.bytes, sizeof(d->accessor.bytes))) ||
         !take_text(in, &d->operation) || !take_text(in, &d->mount) ||
-        ((flags & WITH_PATH) != 0 && !hf_cursor_copy(in, d->path.bytes, HF_TLOG_HASH)))
+        ((flags & WITH_PATH) != 0 && !hf_cursor_copy(in, d->path, HF_ENTRY_PATH)))
         return false;
-    if ((flags & WITH_KEY) != 0 && (!hf_cursor_copy(in, d->key_id.bytes, sizeof(d->key_id.bytes)) ||
-                                    !hf_cursor_u32(in, &d->key_version)))
+    if ((flags & WITH_KEY) != 0 &&
+        (!hf_cursor_copy(in, d->key_id.bytes, sizeof(d->key_id.bytes)) || !take_number(in, &d->key_version)))
         return false;
-    if (!hf_cursor_u32(in, &d->items) || !take_text(in, &d->outcome) || !hf_cursor_u8(in, &d->tls_group))
+    d->outcome = hf_cursor_text("OK");
+    if (!take_number(in, &d->items) || ((flags & WITH_OUTCOME) != 0 && !take_text(in, &d->outcome)) ||
+        !hf_cursor_u8(in, &d->tls_group))
         return false;
     if ((flags & WITH_IPV4) != 0) {
         memcpy(d->peer_ip, mapped_v4, sizeof(mapped_v4));

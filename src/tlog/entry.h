@@ -14,6 +14,7 @@
 enum {
     HF_ENTRY_LEAF = 41,
     HF_ENTRY_SALT = 16,
+    HF_ENTRY_PATH = 16, /* a keyed hash, cut */
     HF_ENTRY_OPENING_MAX = 1024,
     HF_ENTRY_NAME_MAX = 64, /* of an operation; of a mount HF_ENTRY_MOUNT_MAX */
     HF_ENTRY_MOUNT_MAX = 128,
@@ -41,11 +42,12 @@ struct hf_entry_detail {
     uint32_t key_version;
     uint32_t items;
     bool has_path;
-    struct hf_tlog_hash path; /* HMAC-SHA-256 of the path */
+    uint8_t path[HF_ENTRY_PATH]; /* first half of HMAC-SHA-256 */
     uint8_t tls_group;
     uint8_t level_dev;
     uint8_t peer_ip[16];
-    struct hf_cursor operation, mount, outcome, asset, note; /* borrowed */
+    struct hf_cursor operation, mount, asset, note; /* borrowed */
+    struct hf_cursor outcome;                       /* name of the result; takes no room where it is "OK" */
 };
 /* Cuts what is longer than its bound. */
 void hf_entry_opening_write(struct hf_buf *out, const uint8_t salt[static HF_ENTRY_SALT],

@@ -36,7 +36,7 @@ static void what_goes_in_comes_out(void **state)
             assert_true(hf_cursor_is(d.outcome, i % 5 == 4 ? "DENIED" : "OK"));
             assert_int_equal(hf_audit_hash(f->audit, want.path, hash).code, HF_OK);
             assert_true(d.has_path);
-            assert_memory_equal(d.path.bytes, hash, 32);
+            assert_memory_equal(d.path, hash, HF_ENTRY_PATH);
         }
         fixture_reopen(f);
     }
@@ -276,7 +276,7 @@ static void entries_are_shown_by_right(void **state)
             assert_true(hf_cursor_is(hf_tree_get(&detail, "asset").body, "billing"));
             assert_true(hf_cursor_is(hf_tree_get(&detail, "remote_address").body, "192.0.2.7"));
             assert_true(hf_cursor_is(hf_tree_get(&detail, "tls").body, "hybrid"));
-            assert_int_equal(hf_tree_get(&detail, "path").body.left, 12 + 64);
+            assert_int_equal(hf_tree_get(&detail, "path").body.left, 12 + 32);
         }
     }
 }
