@@ -34,7 +34,7 @@ struct memory_store {
     unsigned fired;
 };
 
-static bool faulty(struct memory_store *m)
+static inline bool faulty(struct memory_store *m)
 {
     m->calls++;
     bool fails = m->fail_at != 0 && m->calls >= m->fail_at && m->calls < m->fail_at + m->fail_for;
@@ -44,8 +44,8 @@ static bool faulty(struct memory_store *m)
     return fails;
 }
 
-[[maybe_unused]] static void arm(struct memory_store *m, unsigned at, unsigned calls, enum hf_code with,
-                                 bool apply_first)
+static inline void arm(struct memory_store *m, unsigned at, unsigned calls, enum hf_code with,
+                       bool apply_first)
 {
     m->calls = 0;
     m->fired = 0;
@@ -55,13 +55,13 @@ static bool faulty(struct memory_store *m)
     m->apply_first = apply_first;
 }
 
-[[maybe_unused]] static void disarm(struct memory_store *m)
+static inline void disarm(struct memory_store *m)
 {
     m->fail_at = 0;
     m->mask = 0;
 }
 
-static struct memory_row *row_of(struct memory_store *m, uint16_t table)
+static inline struct memory_row *row_of(struct memory_store *m, uint16_t table)
 {
     for (unsigned i = 0; i < ROWS_MAX; i++)
         if (m->rows[i].there && m->rows[i].table == table)
@@ -69,8 +69,8 @@ static struct memory_row *row_of(struct memory_store *m, uint16_t table)
     return NULL;
 }
 
-static hf_result memory_commit_now(struct memory_store *m, const struct hf_store_op *ops, size_t count,
-                                   struct hf_store_outcome *outcome)
+static inline hf_result memory_commit_now(struct memory_store *m, const struct hf_store_op *ops, size_t count,
+                                          struct hf_store_outcome *outcome)
 {
     for (size_t i = 0; i < count; i++) {
         assert_int_equal(ops[i].kind, HF_STORE_PUT_IF);
@@ -96,8 +96,8 @@ static hf_result memory_commit_now(struct memory_store *m, const struct hf_store
     return HF_DONE;
 }
 
-static hf_result memory_commit(struct hf_store *self, const struct hf_store_op *ops, size_t count,
-                               enum hf_durability durability, struct hf_store_outcome *outcome)
+static inline hf_result memory_commit(struct hf_store *self, const struct hf_store_op *ops, size_t count,
+                                      enum hf_durability durability, struct hf_store_outcome *outcome)
 {
     struct memory_store *m = (struct memory_store *)self;
     assert_int_equal(durability, HF_DURABLE);
@@ -109,8 +109,8 @@ static hf_result memory_commit(struct hf_store *self, const struct hf_store_op *
     return memory_commit_now(m, ops, count, outcome);
 }
 
-static hf_result memory_get(struct hf_store *self, uint16_t table, struct hf_id id, struct hf_buf *space,
-                            struct hf_row *ret_row)
+static inline hf_result memory_get(struct hf_store *self, uint16_t table, struct hf_id id,
+                                   struct hf_buf *space, struct hf_row *ret_row)
 {
     struct memory_store *m = (struct memory_store *)self;
     if (faulty(m))
@@ -127,13 +127,13 @@ static hf_result memory_get(struct hf_store *self, uint16_t table, struct hf_id 
     return HF_DONE;
 }
 
-static void memory_store_init(struct memory_store *m)
+static inline void memory_store_init(struct memory_store *m)
 {
     static const struct hf_store_ops ops = {.name = "memory", .commit = memory_commit, .get = memory_get};
     *m = (struct memory_store){.base.ops = &ops};
 }
 
-static void memory_store_done(struct memory_store *m)
+static inline void memory_store_done(struct memory_store *m)
 {
     for (unsigned i = 0; i < ROWS_MAX; i++)
         free(m->rows[i].sealed);
@@ -141,7 +141,7 @@ static void memory_store_done(struct memory_store *m)
 }
 
 /* What a database would still hold after the process died here. */
-[[maybe_unused]] static void memory_store_copy(const struct memory_store *from, struct memory_store *to)
+static inline void memory_store_copy(const struct memory_store *from, struct memory_store *to)
 {
     memory_store_init(to);
     for (unsigned i = 0; i < ROWS_MAX; i++) {
@@ -153,7 +153,7 @@ static void memory_store_done(struct memory_store *m)
     }
 }
 
-static struct hf_seal *opened(struct memory_store *m)
+static inline struct hf_seal *opened(struct memory_store *m)
 {
     struct hf_seal *seal = NULL;
     assert_int_equal(hf_seal_open(&m->base, &hf_clock_system, &seal).code, HF_OK);
@@ -167,7 +167,7 @@ struct held {
         card[SHARES_MAX][HF_SHARE_CARD_MAX];
 };
 
-static void hold(struct hf_share_set *set, struct held *held)
+static inline void hold(struct hf_share_set *set, struct held *held)
 {
     memset(held, 0, sizeof(*held));
     held->count = set->count;
@@ -182,7 +182,7 @@ static void hold(struct hf_share_set *set, struct held *held)
     hf_share_set_done(set);
 }
 
-static void init(struct hf_seal *seal, uint32_t n, uint32_t k, struct held *held)
+static inline void init(struct hf_seal *seal, uint32_t n, uint32_t k, struct held *held)
 {
     struct hf_share_set set = {.count = 0};
     assert_int_equal(hf_seal_init(seal, n, k, &set).code, HF_OK);
@@ -190,13 +190,13 @@ static void init(struct hf_seal *seal, uint32_t n, uint32_t k, struct held *held
     hold(&set, held);
 }
 
-static hf_result offer(struct hf_seal *seal, const char *text, bool *complete, const char **why)
+static inline hf_result offer(struct hf_seal *seal, const char *text, bool *complete, const char **why)
 {
     return hf_seal_offer(seal, hf_cursor_text(text), complete, why);
 }
 
 /* Whether shares 0..k-1 open it; it is sealed again afterwards. */
-[[maybe_unused]] static bool opens_with(struct hf_seal *seal, const struct held *held, uint32_t k)
+static inline bool opens_with(struct hf_seal *seal, const struct held *held, uint32_t k)
 {
     bool complete = false;
     const char *why;
@@ -209,7 +209,7 @@ static hf_result offer(struct hf_seal *seal, const char *text, bool *complete, c
     return complete;
 }
 
-static void unseal(struct hf_seal *seal, const struct held *held, uint32_t k)
+static inline void unseal(struct hf_seal *seal, const struct held *held, uint32_t k)
 {
     bool complete = false;
     const char *why = "";
@@ -220,7 +220,7 @@ static void unseal(struct hf_seal *seal, const struct held *held, uint32_t k)
     assert_true(complete);
 }
 
-static uint64_t secrets_alive(void)
+static inline uint64_t secrets_alive(void)
 {
     struct hf_secret_report report;
     hf_secret_arena_report(&report);
