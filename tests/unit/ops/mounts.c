@@ -1,6 +1,9 @@
 /* sys/mounts, sys/auth, namespaces, and the look-up that every request makes. */
 #include "unit/ops/lab.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 #include "ops/mounts.h"
 
 /* As lab_call, in a namespace. */
@@ -112,7 +115,7 @@ static void what_cannot_be_mounted_is_refused_with_a_reason(void **state)
         {"sys/mounts/a/../b", "{\"type\":\"transit\"}", "invalid mount path"},
         {"sys/mounts/a b", "{\"type\":\"transit\"}", "invalid mount path"},
         {"sys/mounts/a*", "{\"type\":\"transit\"}", "invalid mount path"},
-        {"sys/mounts/x", "{\"type\":\"kv\",\"options\":{\"version\":1}}", "kv version 1 is not supported"},
+        {"sys/mounts/x", "{\"type\":\"kv\",\"options\":{\"version\":3}}", "options.version of a kv mount"},
         {"sys/mounts/x", "{\"type\":\"transit\",\"options\":3}", "options must be a map"},
         {"sys/mounts/x", "{\"type\":\"transit\",\"options\":{\"a\":[]}}", "options must be a map"},
         {"sys/mounts/x", "{\"type\":\"transit\",\"config\":{\"default_lease_ttl\":\"soon\"}}",
@@ -328,6 +331,54 @@ static void the_longest_mount_is_found_among_many(void **state)
         assert_int_equal(lab_read(lab, lab_f("sys/mounts/m%u/x%u", i % 7, i)), i % 2 == 0 ? 400 : 200);
 }
 
+struct finders {
+    struct lab *lab;
+    _Atomic bool stop;
+    _Atomic unsigned found;
+};
+
+static void *finds_without_end(void *arg)
+{
+    struct finders *f = arg;
+    static const uint8_t root[16];
+    while (!atomic_load(&f->stop)) {
+        hf_epoch_enter();
+        struct hf_unsealed *u = hf_core_unsealed(f->lab->core);
+        const struct hf_mount *steady =
+            hf_mount_find(hf_mounts_now(u), hf_cursor(root, 16), hf_cursor_text("transit/encrypt/k"));
+        const struct hf_mount *now_and_then =
+            hf_mount_find(hf_mounts_now(u), hf_cursor(root, 16), hf_cursor_text("busy/encrypt/k"));
+        if (steady == NULL || strcmp(steady->path, "transit/") != 0)
+            abort();
+        if (now_and_then != NULL) {
+            if (strcmp(now_and_then->path, "busy/") != 0 || now_and_then->ns.left != 16)
+                abort();
+            atomic_fetch_add(&f->found, 1);
+        }
+        hf_epoch_leave();
+    }
+    hf_epoch_thread_end();
+    return NULL;
+}
+
+static void mounts_change_under_those_who_read_them(void **state)
+{
+    struct finders finders = {.lab = *state};
+    pthread_t threads[3];
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, finds_without_end, &finders), 0);
+    for (unsigned i = 0; i < 60; i++) {
+        lab_ok(finders.lab, lab_write(finders.lab, "sys/mounts/busy", "{\"type\":\"transit\"}"));
+        lab_ok(finders.lab, lab_write(finders.lab, "sys/mounts/busy/tune", "{\"description\":\"x\"}"));
+        lab_ok(finders.lab, lab_delete(finders.lab, "sys/mounts/busy"));
+        hf_epoch_poll();
+    }
+    atomic_store(&finders.stop, true);
+    for (unsigned i = 0; i < 3; i++)
+        pthread_join(threads[i], NULL);
+    assert_true(atomic_load(&finders.found) > 0);
+}
+
 int main(void)
 {
     hf_log_setup(2, HF_LOG_ERROR, "test");
@@ -340,6 +391,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_may_is_asked, lab_open, lab_close),
         cmocka_unit_test_setup_teardown(namespaces_are_rooms_of_their_own, lab_open, lab_close),
         cmocka_unit_test_setup_teardown(tokens_serve_in_and_below_their_namespace, lab_open, lab_close),
+        cmocka_unit_test_setup_teardown(mounts_change_under_those_who_read_them, lab_open, lab_close),
         cmocka_unit_test_setup_teardown(the_longest_mount_is_found_among_many, lab_open, lab_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
