@@ -57,7 +57,7 @@ static void imports_that_must_fail(void **state)
     lab_write(lab, "transit/keys/k/import", "{\"ciphertext\":\"AAAA\",\"wrapping_algorithm\":\"rot13\"}");
     lab_expect(lab, 400, "unknown wrapping_algorithm");
     char *wrapped = strdup(lab_wrap(lab, "ml-kem-768", key, 32));
-    for (size_t at = 0; wrapped[at + 1] != '\0'; at += 97) {
+    for (size_t at = 0; at + 1 < strlen(wrapped); at += 97) {
         char was = wrapped[at];
         wrapped[at] = was == 'A' ? 'B' : 'A';
         lab_write(lab, "transit/keys/k/import",
@@ -323,7 +323,7 @@ static void backups_in_plain(void **state)
     lab_ok(lab, lab_write(lab, "transit/restore/other", lab_f("{\"backup\":\"%s\",\"force\":true}", backup)));
     lab_ok(lab, lab_write(lab, "transit/decrypt/other", lab_f("{\"ciphertext\":\"%s\"}", ciphertext)));
     assert_string_equal(lab_str(lab, "plaintext"), HELLO);
-    for (size_t at = 0; backup[at + 4] != '\0'; at += 3) {
+    for (size_t at = 0; at + 4 < strlen(backup); at += 3) {
         char was = backup[at];
         backup[at] = was == 'x' ? 'y' : 'x';
         assert_int_equal(lab_write(lab, "transit/restore/bad", lab_f("{\"backup\":\"%s\"}", backup)), 400);
