@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <time.h>
 
 /* ---- the library's heap ------------------------------------------------------------------------------ */
 
@@ -177,6 +178,7 @@ hf_result hf_crypto_start(enum hf_crypto_heap heap)
                   : CRYPTO_set_mem_functions(wiping_malloc, wiping_realloc, wiping_free);
     if (set != 1)
         return HF_FAIL(INTERNAL); /* something allocated before */
+    tzset(); /* certificates' times are read with mktime, which would open the time zone's file later */
     /* No exit handler: other threads may still run then, and the kernel clears the pages. */
     if (OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT | OPENSSL_INIT_LOAD_CRYPTO_STRINGS |
                                 OPENSSL_INIT_ADD_ALL_CIPHERS | OPENSSL_INIT_ADD_ALL_DIGESTS |

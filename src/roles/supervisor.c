@@ -28,9 +28,9 @@ enum {
     FRONT_UID = 61201,
     CORE_UID = 61202,
 };
-#define STEADY_NS (1 * HF_SECOND) /* who served so long and died is started again at once */
+#define STEADY_NS (200 * HF_MILLISECOND) /* who served so long and died is started again at once */
 #define DELAY_FIRST_NS (50 * HF_MILLISECOND)
-#define DELAY_MOST_NS (5 * HF_SECOND)
+#define DELAY_MOST_NS (1 * HF_SECOND)
 #define GRACE_NS (3 * HF_SECOND) /* beyond the drain timeout, before a process is killed */
 
 struct proc {

@@ -59,9 +59,9 @@ class Hvac(unittest.TestCase):
         transit = self.client.secrets.transit
         transit.create_key(name="batch")
         items = [{"plaintext": b64(b"item %d" % i)} for i in range(1000)]
-        sealed = transit.encrypt_data(name="batch", batch_input=items)["data"]["batch_results"]
+        sealed = transit.encrypt_data(name="batch", plaintext=None, batch_input=items)["data"]["batch_results"]
         self.assertEqual(len(sealed), 1000)
-        opened = transit.decrypt_data(name="batch", batch_input=[{"ciphertext": r["ciphertext"]} for r in sealed])
+        opened = transit.decrypt_data(name="batch", ciphertext=None, batch_input=[{"ciphertext": r["ciphertext"]} for r in sealed])
         self.assertEqual([r["plaintext"] for r in opened["data"]["batch_results"]], [i["plaintext"] for i in items])
 
     def test_derived_and_convergent(self):
@@ -129,7 +129,7 @@ class Hvac(unittest.TestCase):
         with self.assertRaises(exceptions.InvalidPath):
             transit.read_key(name="moved")
         transit.rotate_key(name="moving")
-        transit.update_key_configuration(name="moving", min_decryption_version=2, min_encryption_version=2)
+        transit.update_key_configuration(name="moving", min_decryption_version=2, min_encryption_version=0)
         transit.trim_key(name="moving", min_version=2)
         self.assertEqual(set(transit.read_key(name="moving")["data"]["keys"]), {"2"})
 
