@@ -202,7 +202,8 @@ void hf_key_reset(struct hf_key *draft)
 {
     for (uint32_t i = 0; i < draft->count; i++)
         hf_key_live_unref(draft->versions[i].live);
-    memset(draft->versions, 0, draft->count * sizeof *draft->versions);
+    if (draft->count != 0)
+        memset(draft->versions, 0, draft->count * sizeof *draft->versions);
     draft->count = 0;
     draft->latest = 0;
     draft->min_available = 0;
