@@ -13,7 +13,7 @@ enum {
     BUSY_MS = 4,
     IDLE_MS_MAX = 250,
     RETRY_MS_FIRST = 20,
-    RETRY_MS_MAX = 1000,
+    RETRY_MS_MAX = 250,
     HEAD_MAX = 4096,
 };
 
@@ -265,7 +265,7 @@ static void run(void *arg)
         if (!stuck && (checkpoint_due(audit) || (stopping && taken == 0))) {
             hf_result result = checkpoint(audit);
             stuck = !HF_IS_OK(result);
-            if (stuck)
+            if (stuck && !blocked)
                 hf_log(HF_LOG_WARN, "audit.checkpoint", hf_f("result", result),
                        hf_f("size", audit->frontier.size));
             /* Leaves that cannot be made durable are not taken either. A writer's own failure is cleared by
@@ -277,7 +277,9 @@ static void run(void *arg)
         if (stopping && (stuck || taken == 0))
             break;
         if (stuck) {
-            pause_ms(audit, retry_ms);
+            const struct timespec pause = {.tv_nsec =
+                                               (long)retry_ms * 1000000}; /* who waits cannot hasten it */
+            (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
             retry_ms = HF_MIN(retry_ms * 2, (unsigned)RETRY_MS_MAX);
             continue;
         }
