@@ -244,15 +244,30 @@ static size_t own_lane(const struct hf_lanes *lanes)
     return mine % lanes->count;
 }
 
-/* lock held. WOULD_BLOCK where the socket is full, and nothing was done. */
+static struct timespec wait_until(void)
+{
+    struct timespec until;
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += HF_LANE_WAIT_MS_MAX / 1000;
+    return until;
+}
+
+/* lock held. WOULD_BLOCK where the lane or its socket is full, and nothing was done. */
 static hf_result put(struct lane *lane, const struct hf_store_op *ops, size_t count, size_t need, bool wait)
 {
-    if (lane->fd < 0)
-        return HF_FAIL(STORE_DOWN);
-    if (lane->failure != HF_OK)
-        return (hf_result){lane->failure};
-    if (!make_room(lane, need))
-        return HF_FAIL(STORE_DOWN);
+    struct timespec until = wait ? wait_until() : (struct timespec){0};
+    for (;;) {
+        if (lane->fd < 0)
+            return HF_FAIL(STORE_DOWN);
+        if (lane->failure != HF_OK)
+            return (hf_result){lane->failure};
+        if (make_room(lane, need))
+            break;
+        if (!wait)
+            return HF_FAIL(WOULD_BLOCK);
+        if (pthread_cond_timedwait(&lane->moved, &lane->lock, &until) == ETIMEDOUT) /* a slow disk */
+            return HF_FAIL(STORE_DOWN);
+    }
     size_t before = lane->tail;
     struct hf_buf out = hf_buf(lane->memory, lane->cap);
     out.len = before;
@@ -290,7 +305,7 @@ hf_result hf_lanes_put(struct hf_lanes *lanes, const struct hf_store_op *ops, si
     }
     if (result.code != HF_WOULD_BLOCK)
         return result;
-    struct lane *lane = &lanes->lanes[own]; /* all are full: wait for this one */
+    struct lane *lane = &lanes->lanes[own]; /* all are full: wait for this one, as fast as the disk is */
     pthread_mutex_lock(&lane->lock);
     result = put(lane, ops, count, need, true);
     pthread_mutex_unlock(&lane->lock);
@@ -299,9 +314,7 @@ hf_result hf_lanes_put(struct hf_lanes *lanes, const struct hf_store_op *ops, si
 
 hf_result hf_lanes_barrier(struct hf_lanes *lanes)
 {
-    struct timespec until;
-    (void)clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += HF_LANE_WAIT_MS_MAX / 1000;
+    struct timespec until = wait_until();
     hf_result result = HF_DONE;
     for (size_t i = 0; i < lanes->count && HF_IS_OK(result); i++) {
         struct lane *lane = &lanes->lanes[i];
@@ -362,12 +375,16 @@ hf_result hf_lanes_new(const int *fds, size_t count, struct hf_lanes **ret_lanes
     }
     lanes->wake = wake;
     lanes->count = count;
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     for (size_t i = 0; i < count; i++) {
         pthread_mutex_init(&lanes->lanes[i].lock, NULL);
-        pthread_cond_init(&lanes->lanes[i].moved, NULL);
+        pthread_cond_init(&lanes->lanes[i].moved, &monotonic);
         lanes->lanes[i].fd = fds[i];
         widen(fds[i]);
     }
+    pthread_condattr_destroy(&monotonic);
     if (pthread_create(&lanes->keeper, NULL, keeper_main, lanes) != 0) {
         lanes->stop = true; /* no thread to end */
         hf_lanes_free(lanes);

@@ -11,10 +11,10 @@
 
 enum {
     HF_LANES_MAX = 8,
-    HF_LANE_BYTES_MAX = 8 << 20, /* not acknowledged, of one lane; beyond it STORE_DOWN */
+    HF_LANE_BYTES_MAX = 8 << 20, /* not acknowledged, of one lane; where all are full, callers wait */
     HF_LANE_BYTES_FIRST = 128 << 10,
     HF_LANE_SOCKET_BYTES = 4 << 20, /* asked of the kernel */
-    HF_LANE_WAIT_MS_MAX = 10000,    /* for room in a socket, and at a barrier */
+    HF_LANE_WAIT_MS_MAX = 10000,    /* for room, and at a barrier; then STORE_DOWN, TIMEOUT */
     HF_LANE_RETRY_MS = 100,
 };
 
@@ -22,7 +22,7 @@ struct hf_lanes;
 /* Takes the sockets (also when it fails). Starts a thread. */
 hf_result hf_lanes_new(const int *fds, size_t count, struct hf_lanes **ret_lanes);
 void hf_lanes_free(struct hf_lanes *lanes);
-/* Waits for nothing but room in a socket. Fails: STORE_DOWN, what the store said at its last failure, TOO_LARGE. */
+/* Waits for nothing but room. Fails: STORE_DOWN, what the store said at its last failure, TOO_LARGE. */
 hf_result hf_lanes_put(struct hf_lanes *lanes, const struct hf_store_op *ops, size_t count, size_t bytes);
 /* Until all that was accepted before is acknowledged. */
 hf_result hf_lanes_barrier(struct hf_lanes *lanes);

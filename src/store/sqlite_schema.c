@@ -3,14 +3,15 @@
 
 #include <sys/random.h>
 
-/* Large blobs lie in tables with a rowid: those without one keep only short rows in their leaves. change and
- * audit_batch are keyed by one integer made of shard (log number) and sequence (first index), so that each appends
- * at an end of its own and nothing else needs an index. */
+/* Each page that a commit touches is written twice, so each row lies in as few trees as can be: record has no rowid
+ * (what of a row goes beyond a quarter page lies in pages of its own); change and audit_batch are keyed by one integer
+ * made of shard (log number) and sequence (first index), so that each appends at an end of its own and needs no
+ * index. */
 static const char *const migrations[] = {
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;"
     "CREATE TABLE record(tbl INTEGER NOT NULL, id BLOB NOT NULL, rev INTEGER NOT NULL, ns BLOB NOT NULL, "
     "name BLOB NOT NULL, state INTEGER NOT NULL, due INTEGER NOT NULL, sealed BLOB NOT NULL, "
-    "UNIQUE(tbl,id)) STRICT;"
+    "PRIMARY KEY(tbl,id)) STRICT, WITHOUT ROWID;"
     "CREATE INDEX record_name ON record(tbl,ns,name,id);"
     "CREATE INDEX record_due ON record(tbl,due,id) WHERE due>0;"
     "CREATE TABLE head(shard INTEGER PRIMARY KEY, seq INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT;"

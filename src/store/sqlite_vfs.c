@@ -1,12 +1,26 @@
-/* A layer between SQLite and the file system: remembers why a call failed (SQLite tells only that it did), and lets
- * tests make any call fail. */
+/* A layer between SQLite and the file system: remembers why a call failed (SQLite tells only that it did), gathers
+ * what a commit writes to the log into one call, and lets tests make any call fail.
+ *
+ * SQLite writes each page of a commit to the log in two calls, then syncs, and tells nobody of them before. Here they
+ * wait till the sync (or till anything else is asked of the file) and go in one. Where that fails, the sync has failed,
+ * and the commit with it. */
 #include "store/sqlite.h"
 
 #include <errno.h>
+#include <stdlib.h>
+
+enum {
+    GATHER_BYTES = 512 << 10,
+    WRITE_BYTES = 64 << 10, /* SQLite's own layer below counts with 17 bits */
+};
 
 struct layer_file {
     sqlite3_file base;
     sqlite3_file *real; /* behind this struct */
+    bool log;           /* the write-ahead log */
+    uint8_t *gathered;  /* GATHER_BYTES, from the first write on */
+    int gathered_len;
+    sqlite3_int64 gathered_at;
 };
 
 int (*hf_sqlite_vfs_fault)(void);
@@ -18,11 +32,6 @@ int hf_sqlite_vfs_error(void)
     int error = last_error;
     last_error = 0;
     return error;
-}
-
-static sqlite3_file *real_of(sqlite3_file *file)
-{
-    return ((struct layer_file *)file)->real;
 }
 
 /* What a test wants to happen instead; SQLITE_OK: nothing. */
@@ -38,6 +47,38 @@ static int keep_error(int code)
     return code;
 }
 
+static int flush(struct layer_file *layer)
+{
+    int len = layer->gathered_len;
+    layer->gathered_len = 0;
+    if (len == 0)
+        return SQLITE_OK;
+    if (fault() != SQLITE_OK)
+        return SQLITE_IOERR_WRITE;
+    for (int done = 0; done < len;) {
+        int part = HF_MIN(len - done, (int)WRITE_BYTES);
+        int code = layer->real->pMethods->xWrite(layer->real, layer->gathered + done, part,
+                                                 layer->gathered_at + done);
+        if (code != SQLITE_OK)
+            return keep_error(code);
+        done += part;
+    }
+    return SQLITE_OK;
+}
+
+static sqlite3_file *real_of(sqlite3_file *file)
+{
+    return ((struct layer_file *)file)->real;
+}
+
+/* Before anything but a write that goes on where the last one ended. */
+#define FLUSH(file)                                                                                          \
+    do {                                                                                                     \
+        int flushed_ = flush((struct layer_file *)(file));                                                   \
+        if (flushed_ != SQLITE_OK)                                                                           \
+            return flushed_;                                                                                 \
+    } while (0)
+
 #define CALL(file, method, instead, ...)                                                                     \
     do {                                                                                                     \
         sqlite3_file *real_ = real_of(file);                                                                 \
@@ -46,26 +87,46 @@ static int keep_error(int code)
 
 static int layer_close(sqlite3_file *file)
 {
-    return real_of(file)->pMethods->xClose(real_of(file));
+    struct layer_file *layer = (struct layer_file *)file;
+    free(layer->gathered); /* what was not synced belongs to no commit */
+    layer->gathered = NULL;
+    return layer->real->pMethods->xClose(layer->real);
 }
 static int layer_read(sqlite3_file *file, void *to, int count, sqlite3_int64 at)
 {
+    FLUSH(file);
     CALL(file, xRead, SQLITE_IOERR_READ, to, count, at);
 }
 static int layer_write(sqlite3_file *file, const void *from, int count, sqlite3_int64 at)
 {
+    struct layer_file *layer = (struct layer_file *)file;
+    if (layer->log && layer->gathered == NULL)
+        layer->gathered = malloc(GATHER_BYTES); /* without, it is only slower */
+    if (layer->gathered_len != 0 &&
+        (at != layer->gathered_at + layer->gathered_len || count > GATHER_BYTES - layer->gathered_len))
+        FLUSH(file);
+    if (layer->gathered != NULL && count <= GATHER_BYTES - layer->gathered_len) {
+        if (layer->gathered_len == 0)
+            layer->gathered_at = at;
+        memcpy(layer->gathered + layer->gathered_len, from, (size_t)count);
+        layer->gathered_len += count;
+        return SQLITE_OK;
+    }
     CALL(file, xWrite, SQLITE_IOERR_WRITE, from, count, at);
 }
 static int layer_truncate(sqlite3_file *file, sqlite3_int64 size)
 {
+    FLUSH(file);
     CALL(file, xTruncate, SQLITE_IOERR_TRUNCATE, size);
 }
 static int layer_sync(sqlite3_file *file, int flags)
 {
+    FLUSH(file);
     CALL(file, xSync, SQLITE_IOERR_FSYNC, flags);
 }
 static int layer_size(sqlite3_file *file, sqlite3_int64 *ret_size)
 {
+    FLUSH(file);
     CALL(file, xFileSize, SQLITE_IOERR_FSTAT, ret_size);
 }
 static int layer_lock(sqlite3_file *file, int level)
@@ -82,6 +143,7 @@ static int layer_reserved(sqlite3_file *file, int *ret_locked)
 }
 static int layer_control(sqlite3_file *file, int what, void *arg)
 {
+    FLUSH(file);
     return real_of(file)->pMethods->xFileControl(real_of(file), what, arg);
 }
 static int layer_sector(sqlite3_file *file)
@@ -133,8 +195,7 @@ static int layer_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *fil
 {
     struct layer_file *layer = (struct layer_file *)file;
     (void)vfs;
-    layer->base.pMethods = NULL;
-    layer->real = (sqlite3_file *)(layer + 1);
+    *layer = (struct layer_file){.real = (sqlite3_file *)(layer + 1), .log = (flags & SQLITE_OPEN_WAL) != 0};
     if (fault() != SQLITE_OK)
         return SQLITE_CANTOPEN;
     int code = keep_error(below->xOpen(below, name, layer->real, flags, ret_flags));
