@@ -129,7 +129,7 @@ class Hvac(unittest.TestCase):
         with self.assertRaises(exceptions.InvalidPath):
             transit.read_key(name="moved")
         transit.rotate_key(name="moving")
-        transit.update_key_configuration(name="moving", min_decryption_version=2, min_encryption_version=0)
+        self.client.write("transit/keys/moving/config", min_decryption_version=2, min_encryption_version=2)
         transit.trim_key(name="moving", min_version=2)
         self.assertEqual(set(transit.read_key(name="moving")["data"]["keys"]), {"2"})
 
