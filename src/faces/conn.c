@@ -36,25 +36,6 @@ void hf_conn_make_ready(struct hf_front *front, struct hf_conn *conn)
     }
 }
 
-/* Room in conn->in, counted: all that strangers have sent in part has one bound. */
-bool hf_conn_in_room(struct hf_front *front, struct hf_conn *conn, size_t more)
-{
-    size_t before = conn->in.cap;
-    if (more > conn->in.cap - conn->in.len &&
-        front->bodies_bytes + 2 * (conn->in.len + more) > front->limits.bodies_bytes_max)
-        return false;
-    bool done = HF_IS_OK(hf_wbuf_room(&conn->in, more));
-    front->bodies_bytes += conn->in.cap - before;
-    return done;
-}
-
-void hf_conn_in_clear(struct hf_front *front, struct hf_conn *conn, size_t keep)
-{
-    front->bodies_bytes -= conn->in.cap;
-    hf_wbuf_clear(&conn->in, keep);
-    front->bodies_bytes += conn->in.cap;
-}
-
 /* ---- accepting and closing ---- */
 
 static struct hf_conn *take_conn(struct hf_front *front)
@@ -98,8 +79,8 @@ void hf_conn_close(struct hf_front *front, struct hf_conn *conn)
     conn->ssl = NULL;
     hf_tls_cert_free(conn->cert);
     conn->cert = NULL;
-    hf_conn_in_clear(front, conn, 0);
-    hf_wbuf_free(&conn->out);
+    hf_front_clear(front, &conn->in, 0);
+    hf_front_clear(front, &conn->out, 0);
     close(conn->fd);
     conn->fd = HF_FRONT_NONE;
     hf_sources_leave(front->sources, conn->peer.ip);
@@ -207,7 +188,7 @@ static void linger(struct hf_front *front, struct hf_conn *conn)
         hf_conn_close(front, conn);
         return;
     }
-    hf_conn_in_clear(front, conn, 0);
+    hf_front_clear(front, &conn->in, 0);
     conn->state = HF_CONN_LINGER;
     hf_conn_deadline(front, conn, HF_FRONT_LINGER_NS, HF_REJECT_NONE);
     hf_conn_ask(front, conn, EPOLLIN);
@@ -236,7 +217,8 @@ bool hf_conn_send(struct hf_front *front, struct hf_conn *conn, const uint8_t *b
     }
     if (len == 0)
         return true;
-    if (!HF_IS_OK(hf_wbuf_put(&conn->out, bytes, len))) {
+    if (!hf_front_put(front, &conn->out, bytes, len)) {
+        hf_front_count_reject(front, HF_REJECT_BODIES);
         hf_conn_close(front, conn);
         return false;
     }
@@ -262,7 +244,7 @@ static bool flush(struct hf_front *front, struct hf_conn *conn)
         hf_conn_deadline(front, conn, front->limits.write_ns, HF_REJECT_WRITE_TIME);
     }
     conn->out.len = conn->out_at = 0;
-    hf_wbuf_clear(&conn->out, HF_FRONT_KEEP);
+    hf_front_clear(front, &conn->out, HF_FRONT_KEEP);
     return true;
 }
 
@@ -320,7 +302,7 @@ static void fresh_bytes(struct hf_front *front, struct hf_conn *conn, size_t len
         start_http2(front, conn);
         if (conn->state == HF_CONN_HTTP2 && conn->in.len > 0)
             http2_bytes(front, conn, conn->in.at, conn->in.len);
-        hf_conn_in_clear(front, conn, 0);
+        hf_front_clear(front, &conn->in, 0);
         if (conn->state == HF_CONN_HTTP2)
             http2_bytes(front, conn, front->scratch, len);
         return;
@@ -329,7 +311,7 @@ static void fresh_bytes(struct hf_front *front, struct hf_conn *conn, size_t len
         conn->state = HF_CONN_HTTP1;
     if (!alike && conn->in.len == 0) {
         hf_http1_fresh(front, conn, len);
-    } else if (!hf_conn_in_room(front, conn, len)) {
+    } else if (!hf_front_room(front, &conn->in, len)) {
         hf_http1_end(front, conn, HF_REJECT_BODIES);
     } else {
         HF_IGNORE(hf_wbuf_put(&conn->in, front->scratch, len), "there is room");
@@ -375,7 +357,7 @@ static void read_conn(struct hf_front *front, struct hf_conn *conn)
     while (more && may_read(conn)) {
         bool waiting = conn->state == HF_CONN_HTTP1 && conn->in.len > 0;
         size_t room = HF_FRONT_SCRATCH, len = 0;
-        if (waiting && !hf_conn_in_room(front, conn, room / 4)) {
+        if (waiting && !hf_front_room(front, &conn->in, room / 4)) {
             hf_http1_end(front, conn, HF_REJECT_BODIES);
             return;
         }
@@ -572,9 +554,9 @@ void hf_conn_tick(struct hf_front *front, struct hf_conn *conn)
     if (!conn->rested && front->now_ns - conn->active_ns > HF_FRONT_REST_NS && !hf_conn_waits(conn)) {
         conn->rested = true;
         if (conn->in.len == 0)
-            hf_conn_in_clear(front, conn, 0);
+            hf_front_clear(front, &conn->in, 0);
         if (!hf_conn_is_writing(conn))
-            hf_wbuf_free(&conn->out);
+            hf_front_clear(front, &conn->out, 0);
         if (conn->ssl != NULL && conn->state != HF_CONN_HANDSHAKE)
             hf_tls_rest(conn->ssl);
     }

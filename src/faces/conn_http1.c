@@ -131,9 +131,7 @@ void hf_http1_fresh(struct hf_front *front, struct hf_conn *conn, size_t len)
         }
     }
     if (at < len && conn->state == HF_CONN_HTTP1 && !conn->close_after) {
-        if (hf_conn_in_room(front, conn, len - at))
-            HF_IGNORE(hf_wbuf_put(&conn->in, front->scratch + at, len - at), "there is room");
-        else
+        if (!hf_front_put(front, &conn->in, front->scratch + at, len - at))
             hf_http1_end(front, conn, HF_REJECT_BODIES);
     }
 }
@@ -154,5 +152,5 @@ void hf_http1_waiting(struct hf_front *front, struct hf_conn *conn)
         conn->message_ns = front->now_ns;
     }
     if (conn->in.len == 0)
-        hf_conn_in_clear(front, conn, HF_FRONT_KEEP);
+        hf_front_clear(front, &conn->in, HF_FRONT_KEEP);
 }

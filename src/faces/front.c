@@ -19,7 +19,7 @@ void hf_front_limits_default(struct hf_front_limits *ret_limits)
     *ret_limits = (struct hf_front_limits){
         .head_bytes_max = 16 << 10,
         .body_bytes_max = 32 << 20,
-        .bodies_bytes_max = 512 << 20,
+        .held_bytes_max = 512 << 20,
         .connections_max = 8192,
         .connections_per_source_max = 4096,
         .streams_max = 128,
@@ -136,6 +136,30 @@ hf_result hf_front_epoll(struct hf_front *front, int op, int fd, uint32_t events
 void hf_front_count_reject(struct hf_front *front, enum hf_reject reject)
 {
     front->stats.rejects[reject]++;
+}
+
+bool hf_front_room(struct hf_front *front, struct hf_wbuf *buf, size_t more)
+{
+    size_t before = buf->cap;
+    if (more <= buf->cap - buf->len)
+        return true;
+    if (front->held_bytes + 2 * (buf->len + more) > front->limits.held_bytes_max)
+        return false;
+    bool done = HF_IS_OK(hf_wbuf_room(buf, more));
+    front->held_bytes += buf->cap - before;
+    return done;
+}
+
+bool hf_front_put(struct hf_front *front, struct hf_wbuf *buf, const void *bytes, size_t len)
+{
+    return hf_front_room(front, buf, len) && HF_IS_OK(hf_wbuf_put(buf, bytes, len));
+}
+
+void hf_front_clear(struct hf_front *front, struct hf_wbuf *buf, size_t keep)
+{
+    front->held_bytes -= buf->cap;
+    hf_wbuf_clear(buf, keep);
+    front->held_bytes += buf->cap;
 }
 
 const struct hf_front_stats *hf_front_stats(const struct hf_front *front)

@@ -15,7 +15,7 @@ enum { HF_FRONT_LISTENERS_MAX = 8 };
 
 struct hf_front_limits {
     uint32_t head_bytes_max, body_bytes_max;
-    uint64_t bodies_bytes_max; /* of requests that are not whole yet, in all */
+    uint64_t held_bytes_max; /* of requests that are not whole yet and answers that are not taken, in all */
     uint32_t connections_max, connections_per_source_max;
     uint32_t streams_max;                            /* HTTP/2, for each connection */
     uint32_t requests_max;                           /* under way at the core */

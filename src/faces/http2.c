@@ -27,6 +27,7 @@ struct stream {
     int32_t id;
     int32_t exchange;
     int64_t begun_ns;
+    int64_t moved_ns; /* when a part of the answer last went out */
     struct hf_wbuf text, body;
     struct span method, target, fields[HF_HTTP_FIELD_COUNT];
     bool seen[HF_HTTP_FIELD_COUNT];
@@ -88,25 +89,19 @@ static struct stream *stream_of(const struct hf_http2 *http2, int32_t id)
     return nghttp2_session_get_stream_user_data(http2->session, id);
 }
 
-static void body_clear(struct hf_http2 *http2, struct stream *stream)
-{
-    http2->front->bodies_bytes -= stream->body.cap;
-    hf_wbuf_free(&stream->body);
-}
-
 static void stream_free(struct hf_http2 *http2, struct stream *stream)
 {
     hf_front_forget(http2->front, stream->exchange);
-    hf_wbuf_free(&stream->text);
-    body_clear(http2, stream);
-    hf_wbuf_cut(&stream->out, 0);
-    hf_wbuf_free(&stream->out);
+    hf_front_clear(http2->front, &stream->text, 0);
+    hf_front_clear(http2->front, &stream->body, 0);
+    hf_front_clear(http2->front, &stream->out, 0);
     if (stream->previous != NULL)
         stream->previous->next = stream->next;
     else
         http2->streams = stream->next;
     if (stream->next != NULL)
         stream->next->previous = stream->previous;
+    http2->front->held_bytes -= sizeof(*stream);
     free(stream);
 }
 
@@ -152,10 +147,10 @@ static void submit(struct hf_http2 *http2, struct stream *stream)
     if (reject != HF_REJECT_NONE)
         answer_reject(http2, stream, reject, id, at);
     stream->seen[HF_HTTP_TOKEN] = false;
-    hf_wbuf_free(&stream->text);
+    hf_front_clear(http2->front, &stream->text, 0);
     memset(stream->fields, 0, sizeof(stream->fields));
     stream->method = stream->target = (struct span){0, 0};
-    body_clear(http2, stream);
+    hf_front_clear(http2->front, &stream->body, 0);
 }
 
 /* ---- nghttp2's callbacks ---- */
@@ -165,9 +160,11 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     struct hf_http2 *http2 = arg;
     if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0;
-    struct stream *stream = calloc(1, sizeof(*stream));
+    bool room = http2->front->held_bytes + sizeof(struct stream) <= http2->front->limits.held_bytes_max;
+    struct stream *stream = room ? calloc(1, sizeof(*stream)) : NULL;
     if (stream == NULL)
-        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* the stream is refused */
+    http2->front->held_bytes += sizeof(*stream);
     stream->id = frame->hd.stream_id;
     stream->exchange = HF_FRONT_NONE;
     stream->begun_ns = http2->front->now_ns;
@@ -178,24 +175,25 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     return nghttp2_session_set_stream_user_data(session, stream->id, stream);
 }
 
-static struct span keep(struct stream *stream, const uint8_t *bytes, size_t len)
+static struct span keep(struct hf_http2 *http2, struct stream *stream, const uint8_t *bytes, size_t len)
 {
     struct span span = {(uint32_t)stream->text.len, (uint32_t)len};
-    if (!HF_IS_OK(hf_wbuf_put(&stream->text, bytes, len))) {
-        stream->reject = HF_REJECT_OVERLOADED;
+    if (!hf_front_put(http2->front, &stream->text, bytes, len)) {
+        stream->reject = HF_REJECT_BODIES;
         span.len = 0;
     }
     return span;
 }
 
-static void take_field(struct stream *stream, struct hf_cursor name, const uint8_t *value, size_t value_len)
+static void take_field(struct hf_http2 *http2, struct stream *stream, struct hf_cursor name,
+                       const uint8_t *value, size_t value_len)
 {
     if (hf_cursor_is(name, ":method")) {
-        stream->method = keep(stream, value, value_len);
+        stream->method = keep(http2, stream, value, value_len);
         return;
     }
     if (hf_cursor_is(name, ":path")) {
-        stream->target = keep(stream, value, value_len);
+        stream->target = keep(http2, stream, value, value_len);
         if (value_len > HF_HTTP_TARGET_MAX)
             stream->reject = HF_REJECT_TARGET_SIZE;
         return;
@@ -206,7 +204,7 @@ static void take_field(struct stream *stream, struct hf_cursor name, const uint8
     if (stream->seen[field] && hf_http_field_once(field))
         stream->reject = HF_REJECT_DUPLICATE_FIELD;
     stream->seen[field] = true;
-    stream->fields[field] = keep(stream, value, value_len);
+    stream->fields[field] = keep(http2, stream, value, value_len);
 }
 
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
@@ -223,7 +221,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
         stream->field_count > HF_HTTP_FIELDS_MAX + 4)
         stream->reject = HF_REJECT_HEADER_SIZE;
     if (stream->reject != HF_REJECT_HEADER_SIZE)
-        take_field(stream, hf_cursor(name, name_len), value, value_len);
+        take_field(http2, stream, hf_cursor(name, name_len), value, value_len);
     return 0;
 }
 
@@ -240,12 +238,8 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
         reject_now(http2, stream, HF_REJECT_BODY_SIZE);
         return 0;
     }
-    size_t before = stream->body.cap;
-    bool fits = len <= before - stream->body.len ||
-                front->bodies_bytes + 2 * (stream->body.len + len) <= front->limits.bodies_bytes_max;
-    if (!fits || !HF_IS_OK(hf_wbuf_put(&stream->body, bytes, len)))
+    if (!hf_front_put(front, &stream->body, bytes, len))
         reject_now(http2, stream, HF_REJECT_BODIES);
-    front->bodies_bytes += stream->body.cap - before;
     return 0;
 }
 
@@ -332,6 +326,7 @@ static int send_part(nghttp2_session *session, nghttp2_frame *frame, const uint8
     HF_IGNORE(hf_wbuf_put(frames, head, FRAME_HEAD), "there is room");
     HF_IGNORE(hf_wbuf_put(frames, stream->out.at + stream->out_at, len), "there is room");
     stream->out_at += len;
+    stream->moved_ns = http2->front->now_ns;
     return 0;
 }
 
@@ -362,10 +357,12 @@ void hf_http2_answer(struct hf_http2 *http2, int32_t id, const struct hf_http_he
     if (stream == NULL || stream->answered)
         return;
     stream->answered = true;
+    stream->moved_ns = http2->front->now_ns;
     stream->exchange = HF_FRONT_NONE;
     if (head->content_type.left == 0)
         body_len = 0;
-    if (!HF_IS_OK(hf_wbuf_put(&stream->out, body, body_len))) {
+    if (!hf_front_put(http2->front, &stream->out, body, body_len)) {
+        hf_front_count_reject(http2->front, HF_REJECT_BODIES);
         (void)nghttp2_submit_rst_stream(http2->session, NGHTTP2_FLAG_NONE, id, NGHTTP2_INTERNAL_ERROR);
         return;
     }
@@ -536,6 +533,12 @@ bool hf_http2_tick(struct hf_http2 *http2)
             age_ns > limits->head_ns) { /* nothing else can come in between: it is over */
             hf_front_count_reject(http2->front, HF_REJECT_HEADER_TIME);
             return false;
+        }
+        if (stream->answered &&
+            now_ns - stream->moved_ns > limits->write_ns) { /* it does not take its answer */
+            hf_front_count_reject(http2->front, HF_REJECT_WRITE_TIME);
+            (void)nghttp2_submit_rst_stream(http2->session, NGHTTP2_FLAG_NONE, stream->id, NGHTTP2_CANCEL);
+            late = true;
         }
         if (stream->received || stream->answered)
             continue;

@@ -104,7 +104,7 @@ struct hf_front {
 
     uint8_t *scratch;
     struct hf_wbuf answer, frames; /* frames: HTTP/2's, on their way out */
-    uint64_t bodies_bytes;
+    uint64_t held_bytes;           /* by hf_front_room */
     struct hf_sources *sources;
     struct hf_front_stats stats;
     uint64_t stats_sent;
@@ -117,6 +117,11 @@ enum hf_front_kind { HF_FRONT_LISTENER, HF_FRONT_CONN, HF_FRONT_LINK, HF_FRONT_W
 hf_result hf_front_epoll(struct hf_front *front, int op, int fd, uint32_t events, enum hf_front_kind kind,
                          uint32_t index);
 void hf_front_count_reject(struct hf_front *front, enum hf_reject reject);
+/* hf_wbuf_room and hf_wbuf_clear for what is kept because of a peer, whose sum has a bound: messages that are not
+ * whole, answers that are not taken. False where the bound is reached. */
+bool hf_front_room(struct hf_front *front, struct hf_wbuf *buf, size_t more);
+bool hf_front_put(struct hf_front *front, struct hf_wbuf *buf, const void *bytes, size_t len);
+void hf_front_clear(struct hf_front *front, struct hf_wbuf *buf, size_t keep);
 
 /* ---- link.c ---- */
 /* Passes a request on. Gives NONE and *ret_exchange, or why not; *ret_id either way. */
@@ -155,9 +160,6 @@ size_t hf_front_reject_body(struct hf_front *front, enum hf_reject reject, size_
 /* What of it epoll shall tell. */
 void hf_conn_ask(struct hf_front *front, struct hf_conn *conn, uint32_t events);
 void hf_conn_deadline(struct hf_front *front, struct hf_conn *conn, int64_t in_ns, enum hf_reject why);
-/* Room in conn->in, counted: all that strangers have sent in part has one bound. False where it is reached. */
-bool hf_conn_in_room(struct hf_front *front, struct hf_conn *conn, size_t more);
-void hf_conn_in_clear(struct hf_front *front, struct hf_conn *conn, size_t keep);
 static inline bool hf_conn_waits(const struct hf_conn *conn)
 {
     return conn->exchange != HF_FRONT_NONE;

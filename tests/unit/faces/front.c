@@ -816,6 +816,7 @@ static bool h2_run(struct h2_client *c, unsigned closed)
 struct h2_body {
     const char *text;
     size_t left;
+    bool stalls; /* its end never comes */
 };
 
 static ssize_t h2_body_part(nghttp2_session *session, int32_t id, uint8_t *to, size_t room, uint32_t *flags,
@@ -827,6 +828,8 @@ static ssize_t h2_body_part(nghttp2_session *session, int32_t id, uint8_t *to, s
     memcpy(to, body->text, len);
     body->text += len;
     body->left -= len;
+    if (body->left == 0 && body->stalls)
+        return len == 0 ? NGHTTP2_ERR_DEFERRED : (ssize_t)len;
     if (body->left == 0)
         *flags |= NGHTTP2_DATA_FLAG_EOF;
     return (ssize_t)len;
@@ -860,7 +863,7 @@ static void http2_serves_many_streams(void **state)
     memcpy(large, "{\"text\":\"", 9);
     memset(large + 9, 'x', LARGE);
     memcpy(large + 9 + LARGE, "\"}", 2);
-    struct h2_body body = {large, LARGE + 11};
+    struct h2_body body = {large, LARGE + 11, false};
     h2_ask(&c, "POST", "/v1/echo", &body);
     h2_ask(&c, "GET", "/v1/big", NULL);
     h2_ask(&c, "HEAD", "/v1/a", NULL);
@@ -892,6 +895,47 @@ static void http2_serves_many_streams(void **state)
     nghttp2_session_del(c.session);
     tls_close(&t);
     stop();
+}
+
+static void http2_peers_have_time_limits_and_drain_too(void **state)
+{
+    (void)state;
+    struct hf_front_limits limits = quick();
+    limits.head_ns = limits.body_grace_ns = limits.write_ns = HF_SECOND;
+    limits.request_ns = 4 * HF_SECOND;
+    struct h2_client c;
+    start(limits);
+    int fd = client(server.plain), idle = client(server.plain), half = client(server.plain);
+    say(half, "PRI * HTTP/2.0\r\n\r\nSM"); /* and no more */
+    h2_start(&c, idle, NULL);
+    h2_ask(&c, "GET", "/v1/a", NULL);
+    assert_true(h2_run(&c, 1));
+    nghttp2_session_del(c.session);
+    h2_start(&c, fd, NULL);
+    struct h2_body part = {"          ", 10, false};
+    h2_ask(&c, "POST", "/v1/echo", &part);
+    assert_true(h2_run(&c, 1));
+    assert_int_equal(c.status[0], 200);
+    part = (struct h2_body){"{", 1, true};
+    h2_ask(&c, "POST", "/v1/echo", &part);
+    h2_ask(&c, "GET", "/v1/slow", NULL);
+    assert_true(h2_run(&c, 3)); /* each answered alone: the connection lives on */
+    assert_int_equal(c.status[1], 408);
+    assert_int_equal(c.status[2], 503);
+    h2_ask(&c, "GET", "/v1/a", NULL);
+    assert_true(h2_run(&c, 4));
+    assert_int_equal(c.status[3], 200);
+    assert_true(is_closed(half));
+    send_fd(server.control, 'd', -1);
+    char byte[512];
+    while (recv(idle, byte, sizeof(byte), 0) > 0) /* GOAWAY, then the end */
+        ;
+    assert_false(h2_run(&c, 5));
+    nghttp2_session_del(c.session);
+    close(fd), close(idle), close(half);
+    assert_int_equal(ended(), 0);
+    close(server.control);
+    core_stop();
 }
 
 static void a_flood_of_resets_ends_the_connection(void **state)
@@ -997,7 +1041,7 @@ static void tokens_and_payloads_do_not_stay(void **state)
     int fd2 = client(server.plain);
     h2_start(&h2, fd2, NULL);
     for (int i = 0; i < 20; i++) {
-        struct h2_body body = {split, strlen(split)};
+        struct h2_body body = {split, strlen(split), false};
         h2_ask(&h2, "POST", "/v1/echo", &body);
         assert_true(h2_run(&h2, (unsigned)i + 1));
     }
@@ -1043,6 +1087,7 @@ int main(void)
         cmocka_unit_test(a_drain_finishes_what_is_under_way),
         cmocka_unit_test(tls_is_1_3_hybrid_first_with_either_certificate),
         cmocka_unit_test(http2_serves_many_streams),
+        cmocka_unit_test(http2_peers_have_time_limits_and_drain_too),
         cmocka_unit_test(a_flood_of_resets_ends_the_connection),
         cmocka_unit_test(tokens_and_payloads_do_not_stay),
     };
