@@ -37,7 +37,7 @@ static void soft_release(struct hf_kskey *key)
     hf_secret_free(self->material);
     hf_secret_free(self->mac_key);
     hf_pkey_free(self->pkey);
-    free(self);
+    hf_arena_free(self);
 }
 
 static void soft_releasep(struct soft_key **key)
@@ -49,9 +49,11 @@ static void soft_releasep(struct soft_key **key)
 
 static hf_result soft_new(enum hf_alg alg, struct soft_key **ret_key)
 {
-    struct soft_key *self = calloc(1, sizeof *self);
+    struct soft_key *self =
+        hf_arena_alloc(sizeof *self); /* subkeys are made on the encrypt path: no general heap */
     if (self == NULL)
         return HF_FAIL(NO_MEMORY);
+    memset(self, 0, sizeof *self);
     self->base.ops = &soft_key_ops;
     self->base.alg = alg;
     atomic_init(&self->base.references, 1);

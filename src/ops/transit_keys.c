@@ -340,15 +340,14 @@ static hf_result trim_edit(struct hf_keys *keys, struct hf_key *draft, void *arg
         return hf_call_fail(
             call, HF_BAD_ARGUMENT,
             "minimum available version cannot be set when minimum encryption version is not set");
-    if (least > draft->latest)
-        return hf_call_fail(call, HF_BAD_ARGUMENT,
-                            "minimum available version cannot be higher than the latest version");
-    if (least > draft->min_decryption)
-        return hf_call_fail(call, HF_BAD_ARGUMENT,
-                            "minimum available version cannot be higher than minimum decryption version");
     if (least > draft->min_encryption)
         return hf_call_fail(call, HF_BAD_ARGUMENT,
-                            "minimum available version cannot be higher than minimum encryption version");
+                            "minimum available version cannot be greater than minimum encryption version");
+    if (least > draft->min_decryption)
+        return hf_call_fail(call, HF_BAD_ARGUMENT,
+                            "minimum available version cannot be greater than minimum decryption version");
+    if (least < 1)
+        return hf_call_fail(call, HF_BAD_ARGUMENT, "minimum available version should be positive");
     return hf_key_trim(keys, draft, (uint32_t)least);
 }
 

@@ -165,7 +165,7 @@ static void trimming(void **state)
     lab_ok(lab, lab_write(lab, "transit/keys/k/config",
                           "{\"min_decryption_version\":3,\"min_encryption_version\":4}"));
     lab_write(lab, "transit/keys/k/trim", "{\"min_available_version\":4}");
-    lab_expect(lab, 400, "cannot be higher than minimum decryption version");
+    lab_expect(lab, 400, "cannot be greater than minimum decryption version");
     lab_write(lab, "transit/keys/k/trim", "{}");
     lab_expect(lab, 400, "missing min_available_version");
     lab_ok(lab, lab_write(lab, "transit/keys/k/trim", "{\"min_available_version\":3}"));
