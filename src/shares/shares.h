@@ -56,7 +56,8 @@ hf_result hf_share_export(const struct hf_share *share, struct hf_secret **ret_b
  * 6): up to four wrong characters are always found, and the place of a single one is told. Letters and digits without
  * 1, b, i and o, in groups of five; case, spaces and dashes do not matter when it is read. */
 hf_result hf_share_card(const struct hf_share *share, struct hf_secret **ret_text);
-/* Reads hex or base64 of the plain form, or a card. White space around it is allowed. ret_why: on failure, what is
+/* Reads hex or base64 of the plain form, or a card. Text that could be either is hex, but for 44 characters, which are
+ * the base64 of a share of 32 bytes. White space around it is allowed. ret_why: on failure, what is
  * wrong (and where, on a card); valid till this thread's next call. Fails: BAD_SHARE, NO_MEMORY. */
 hf_result hf_share_parse(struct hf_cursor text, struct hf_share *ret_share, const char **ret_why);
 

@@ -324,7 +324,8 @@ static hf_result parse_plain(struct hf_cursor text, struct hf_share *ret_share, 
     uint8_t bytes[PLAIN_MAX];
     struct hf_buf out = hf_buf(bytes, sizeof(bytes));
     hf_result done = hf_hex_decode(&out, text);
-    if (!HF_IS_OK(done)) {
+    /* Base64 of a usual share may happen to have no other characters than hex has: its length tells. */
+    if (!HF_IS_OK(done) || text.left == HF_BASE64_LEN(HF_SHARE_EXPORT_BYTES)) {
         out = hf_buf(bytes, sizeof(bytes));
         done = hf_base64_decode(&out, text);
     }
