@@ -347,6 +347,10 @@ static hf_result version_of(struct hf_call *call, const struct hf_key *key,
     *ret_one = NULL;
     if (text.left == 0)
         return HF_DONE;
+    if (text.at[0] == 'v') { /* "v2" is taken as "2" */
+        text.at++;
+        text.left--;
+    }
     if (hf_cursor_is(text, "latest"))
         number = key->latest;
     else if (!hf_parse_u32(text, &number))

@@ -17,9 +17,58 @@ static void time_text(struct hf_tree_writer *w, const char *name, int64_t wall_n
     hf_tw_k_slice(w, name, hf_buf_cursor(&out));
 }
 
-/* Symmetric: {"1": unix time}; asymmetric: {"1": {name, public_key, ...}}. */
-static void write_versions(struct hf_tree_writer *w, const struct hf_key *key)
+/* What existing clients know the classical curves and moduli as; the rest go by their own name. */
+static const char *client_name(const struct hf_key *key)
 {
+    switch (key->alg) {
+    case HF_ALG_ECDSA_P256:
+    case HF_ALG_ECDH_P256:
+        return "P-256";
+    case HF_ALG_ECDSA_P384:
+    case HF_ALG_ECDH_P384:
+        return "P-384";
+    case HF_ALG_ECDSA_P521:
+        return "P-521";
+    case HF_ALG_ED25519:
+    case HF_ALG_RSA_2048:
+    case HF_ALG_RSA_3072:
+    case HF_ALG_RSA_4096:
+        return key->info->type;
+    default:
+        return key->info->name;
+    }
+}
+
+/* The public half of a derived key would be half of its derivation key: it is shown for a context only. */
+static hf_result write_public(struct hf_core *core, struct hf_call *call, const struct hf_key *key,
+                              const struct hf_key_version *v, struct hf_cursor context)
+{
+    bool derived = (key->flags & HF_KEY_DERIVED) != 0;
+    if (!derived || context.left == 0 || v->state == HF_KEY_DESTROYED) {
+        hf_tw_k_slice(call->w, "public_key", derived ? hf_cursor("", 0) : v->public_text);
+        return HF_DONE;
+    }
+    struct hf_opened opened = {0};
+    struct hf_transit_why why = {0};
+    uint8_t text[2 * HF_PUBLIC_MAX];
+    struct hf_buf out = hf_buf(text, sizeof text);
+    hf_result result = hf_opened_get(core, call, key, v, context, &opened, &why);
+    if (HF_IS_OK(result))
+        result = opened.key->ops->public_text(opened.key, &out);
+    hf_opened_done(&opened);
+    if (result.code == HF_BAD_ARGUMENT)
+        return hf_call_fail(call, HF_BAD_ARGUMENT, "failed to base64-decode context");
+    TRY(result);
+    hf_tw_k_slice(call->w, "public_key", hf_buf_cursor(&out));
+    return HF_DONE;
+}
+
+/* Symmetric: {"1": unix time}; asymmetric: {"1": {name, public_key, ...}}. */
+static hf_result write_versions(struct hf_core *core, struct hf_call *call, const struct hf_key *key)
+{
+    struct hf_tree_writer *w = call->w;
+    struct hf_cursor context;
+    TRY(hf_arg_text(call, "context", &context));
     hf_tw_k(w, "keys");
     hf_tw_map(w);
     for (uint32_t i = 0; i < key->count; i++) {
@@ -33,14 +82,14 @@ static void write_versions(struct hf_tree_writer *w, const struct hf_key *key)
             continue;
         }
         hf_tw_map(w);
-        hf_tw_k_text(w, "name", key->info->name);
-        /* The public half of a derived key would be half of its derivation key. */
-        hf_tw_k_slice(w, "public_key", key->flags & HF_KEY_DERIVED ? hf_cursor("", 0) : v->public_text);
+        hf_tw_k_text(w, "name", client_name(key));
+        TRY(write_public(core, call, key, v, context));
         time_text(w, "creation_time", created);
         hf_tw_k_text(w, "certificate_chain", "");
         hf_tw_end(w);
     }
     hf_tw_end(w);
+    return HF_DONE;
 }
 
 static const char *origin_name(enum hf_key_origin origin)
@@ -121,7 +170,7 @@ hf_result hf_transit_info(struct hf_core *core, struct hf_call *call, const stru
     hf_tw_map(w);
     hf_tw_k_slice(w, "name", hf_cursor(key->name, key->name_len));
     hf_tw_k_text(w, "type", info->type);
-    write_versions(w, key);
+    TRY(write_versions(core, call, key));
     hf_tw_k_int(w, "latest_version", key->latest);
     hf_tw_k_int(w, "min_available_version", key->min_available);
     hf_tw_k_int(w, "min_decryption_version", key->min_decryption);

@@ -155,9 +155,9 @@ HF_HANDLER(hf_transit_key_create)
     if (created.code == HF_EXISTS) { /* as existing clients know it: not an error */
         TRY(hf_transit_key(core, call, NULL, &key));
         if (key->alg != made.alg)
-            hf_call_warn(call, "a key of this name exists already, of another type; nothing was changed");
+            hf_call_warn(call, "key already existed, with another type; nothing was changed");
         else
-            hf_call_warn(call, "a key of this name exists already; nothing was changed");
+            hf_call_warn(call, "key already existed; nothing was changed");
     } else {
         TRY(created);
     }

@@ -11,7 +11,7 @@ struct signing { /* one request */
     struct hf_call *call;
     const struct hf_key *key;
     struct hf_sign_options options;
-    bool jws;
+    bool jws, batch, hmac;
     enum hf_hash mac_hash;
     int64_t version; /* key_version of the request: for items that name none */
     struct hf_space input, signature;
@@ -124,8 +124,8 @@ static hf_result no_such_use(struct signing *s, const char *use)
 
 static hf_result read_input(struct signing *s, const struct hf_item *item, struct hf_cursor *ret_input)
 {
-    if (!item->has_input)
-        return hf_why(&s->why, "missing input");
+    if (!item->has_input && (s->batch || s->hmac))
+        return hf_why(&s->why, s->hmac ? "missing input for HMAC" : "missing input");
     hf_result decoded = hf_unbase64(s->call, &s->input, item->input, ret_input, &s->why);
     if (decoded.code == HF_BAD_ARGUMENT) {
         char reason[HF_TRANSIT_WHY_MAX];
@@ -178,6 +178,7 @@ static hf_result run_batch(struct signing *s, const struct hf_batch *batch, one_
 static hf_result run(struct signing *s, const struct hf_batch *batch, one_fn one, const char *on_failure)
 {
     hf_result done;
+    s->batch = batch->given;
     if (batch->given) {
         done = run_batch(s, batch, one, on_failure);
     } else {
@@ -327,10 +328,12 @@ static hf_result verify_hmac(struct signing *s, const struct hf_item *item)
     uint8_t made[HF_HASH_MAX];
     TRY(read_input(s, item, &input));
     TRY(hf_transit_prefix(s->key, item->hmac, "HMAC", &number, &text, &s->why));
+    if (number < s->key->min_decryption)
+        return hf_why(&s->why, "cannot verify HMAC: version is too old (disallowed by policy)");
     TRY(hf_transit_maker(s->call, s->key, number, HF_KEY_VERIFY, "HMAC", &version, &s->why));
     hf_result decoded = hf_unbase64(s->call, &s->signature, text, &given, &s->why);
     if (decoded.code == HF_BAD_ARGUMENT)
-        return hf_why(&s->why, "unable to decode verification string as base64");
+        return hf_why(&s->why, "unable to decode verification HMAC as base64");
     TRY(decoded);
     TRY(mac(s, version, input, made));
     size_t len = hf_hash_len(s->mac_hash);
@@ -373,6 +376,8 @@ static hf_result hmac_one(struct signing *s, const struct hf_item *item)
     struct hf_cursor input;
     uint8_t made[HF_HASH_MAX];
     TRY(read_input(s, item, &input));
+    if (asked(s, item) > 0 && asked(s, item) < s->key->min_encryption)
+        return hf_why(&s->why, "cannot generate HMAC: version is too old (disallowed by policy)");
     TRY(hf_transit_protector(s->key, asked(s, item), "HMAC", &version, &s->why));
     TRY(mac(s, version, input, made));
     hf_tw_k(s->call->w, "hmac");
@@ -383,7 +388,7 @@ static hf_result hmac_one(struct signing *s, const struct hf_item *item)
 
 HF_HANDLER(hf_transit_hmac)
 {
-    struct signing s = {.core = core, .call = call};
+    struct signing s = {.core = core, .call = call, .hmac = true};
     struct hf_batch batch;
     TRY(hf_transit_key(core, call, "encryption key not found", &s.key));
     TRY(hash_arg(call, NULL, &s.mac_hash));

@@ -207,7 +207,7 @@ static void exports(void **state)
     lab_ok(lab, lab_read(lab, "transit/export/encryption-key/a/latest"));
     assert_string_equal(lab_str(lab, "keys.2"), second);
     assert_int_equal(lab_get(lab, "keys.1").tag, HF_TREE_NULL);
-    lab_ok(lab, lab_read(lab, "transit/export/encryption-key/a/1"));
+    lab_ok(lab, lab_read(lab, "transit/export/encryption-key/a/v1"));
     assert_int_equal(lab_get(lab, "keys.2").tag, HF_TREE_NULL);
     lab_ok(lab, lab_read(lab, "transit/export/hmac-key/a/2"));
     assert_string_not_equal(lab_str(lab, "keys.2"), second);

@@ -126,6 +126,10 @@ static void known_signatures(void **state)
         "vault:v1:O54UuFNY1KAfXalosRkQT+VZSUi2XUd/Muw2Yd8qXALXP8ZuJcIS86BjpkBXK4ALXkRH4d7cuq0Vrstab/"
         "v4Dg==");
     assert_string_equal(lab_str(lab, "public_key"), "JeA0Mist3/CvAWcCxhsyeSDKaLvO/TZGR4LQAlv+h3E=");
+    lab_ok(lab, lab_read(lab, "transit/keys/edd"));
+    assert_string_equal(lab_str(lab, "keys.1.public_key"), "");
+    lab_ok(lab, lab_call(lab, HF_METHOD_READ, "transit/keys/edd", "{\"context\":\"" CUSTOMER "\"}"));
+    assert_string_equal(lab_str(lab, "keys.1.public_key"), "JeA0Mist3/CvAWcCxhsyeSDKaLvO/TZGR4LQAlv+h3E=");
     lab_ok(lab, lab_import(lab, "mac", "hmac", "ml-kem-768", "", seed, 32));
     lab_ok(lab, lab_write(lab, "transit/hmac/mac", "{\"input\":\"" KNOWN "\"}"));
     assert_string_equal(lab_str(lab, "hmac"), "vault:v1:FhRAsJIv9eilCqH0yhQn6ujnP8BlxrHpOPk8DGRFncg=");
@@ -221,7 +225,7 @@ static void refusals(void **state)
         {"transit/verify/none", "\"input\":\"" HELLO "\"", "signature verification key not found"},
         {"transit/hmac/none", "\"input\":\"" HELLO "\"", "encryption key not found"},
         {"transit/sign/a", "\"input\":\"" HELLO "\"", "key type aes256-gcm96 does not support signing"},
-        {"transit/sign/e", "", "missing input"},
+        {"transit/hmac/e", "", "missing input for HMAC"},
         {"transit/sign/e", "\"input\":\"" HELLO "\",\"key_version\":5",
          "requested version for signing is higher than the latest key version"},
         {"transit/sign/e", "\"input\":\"" HELLO "\",\"hash_algorithm\":\"md5\"", "invalid hash algorithm"},
