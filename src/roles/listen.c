@@ -65,7 +65,7 @@ static int bound(const union address *address, socklen_t len, bool share)
 
 static uint16_t port_of(int fd)
 {
-    union address address;
+    union address address = {.any = {0}};
     socklen_t len = sizeof(address);
     if (getsockname(fd, &address.any, &len) != 0)
         return 0;

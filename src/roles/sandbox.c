@@ -245,6 +245,7 @@ static void enter_empty_root(const struct hf_role_args *args)
 #ifdef HF_SANITIZE
     (void)args;
     (void)empty_root;
+    (void)state_directory;
     lacks(HF_MEASURE_MOUNT_NS, "sanitizer build: the root directory is kept");
 #else
     char directory[HF_CONFIG_PATH_MAX];

@@ -19,19 +19,14 @@ hf_result hf_write_all(int fd, struct hf_cursor bytes)
     return HF_DONE;
 }
 
-static void put_all(struct hf_buf *out, const char *first, va_list rest)
-{
-    for (const char *text = first; text != NULL; text = va_arg(rest, const char *))
-        hf_buf_text(out, text);
-}
-
 void hf_say(int fd, const char *first, ...)
 {
     char space[SAY_MAX];
     struct hf_buf out = hf_buf(space, sizeof(space));
     va_list rest;
     va_start(rest, first);
-    put_all(&out, first, rest);
+    for (const char *text = first; text != NULL; text = va_arg(rest, const char *))
+        hf_buf_text(&out, text);
     va_end(rest);
     HF_IGNORE(hf_write_all(fd, hf_buf_cursor(&out)), "nobody is there to be told");
 }
@@ -43,7 +38,8 @@ void hf_complain(const char *first, ...)
     va_list rest;
     hf_buf_text(&out, "holdfastd: ");
     va_start(rest, first);
-    put_all(&out, first, rest);
+    for (const char *text = first; text != NULL; text = va_arg(rest, const char *))
+        hf_buf_text(&out, text);
     va_end(rest);
     out.cap = sizeof(space);
     hf_buf_text(&out, "\n");
