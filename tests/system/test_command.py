@@ -1,0 +1,271 @@
+#!/usr/bin/env python3
+"""The holdfast command and the development server's flags, as a user meets them."""
+import json
+import os
+import re
+import resource
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+from lib import BIN, Server, b64
+
+
+def run(*args, **more):
+    return subprocess.run([str(BIN / "holdfast"), *args], capture_output=True, **more)
+
+
+class Files(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server()
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.dir = Path(cls.folder.name)
+        cls.server.command("key", "create", "files")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.stop()
+        cls.folder.cleanup()
+
+    def path(self, name):
+        return str(self.dir / name)
+
+    def encrypted(self, size, name):
+        plain = os.urandom(size)
+        Path(self.path(name)).write_bytes(plain)
+        self.server.command("encrypt", "files", "--in", self.path(name), "--out", self.path(name + ".hf"))
+        return plain, Path(self.path(name + ".hf")).read_bytes()
+
+    def test_sizes(self):
+        for size in (0, 1, 262112 - 1, 262112, 262112 + 1, 1 << 20, 5_000_003):
+            plain, sealed = self.encrypted(size, f"s{size}")
+            self.assertTrue(sealed.startswith(b"HFF1"))
+            if size > 32:
+                self.assertNotIn(plain[:32], sealed)
+            out = self.server.command("decrypt", "--in", self.path(f"s{size}.hf")).stdout
+            self.assertEqual(out, plain)
+
+    def test_pipes(self):
+        plain = os.urandom(3_000_000)
+        sealed = self.server.command("encrypt", "files", input=plain).stdout
+        self.assertEqual(self.server.command("decrypt", input=sealed).stdout, plain)
+
+    def test_range(self):
+        plain, _ = self.encrypted(2_000_000, "range")
+        for start, end in ((0, 10), (262000, 263000), (1_999_990, 2_000_000), (0, 2_000_000), (524224, 524225), (7, 7)):
+            out = self.server.command("decrypt", "--in", self.path("range.hf"), "--range", f"{start}-{end}").stdout
+            self.assertEqual(out, plain[start:end])
+
+    def test_alterations_are_found(self):
+        plain, sealed = self.encrypted(900_000, "bad")
+        body = sealed.index(b"vault:v1:") + 9
+        segment = 262144
+        start = len(sealed) - (900_000 + 32 * 4)
+        cut = [sealed[:-1], sealed[:-1000], sealed[:start + segment], sealed[:start + segment * 2], sealed[:start], sealed[:40],
+               sealed + b"x", sealed[:start] + sealed[start + segment:start + 2 * segment] + sealed[start:start + segment] +
+               sealed[start + 2 * segment:]]
+        for at in (5, start - 3, start + 100, start + segment + 7, len(sealed) - 5):
+            flipped = bytearray(sealed)
+            flipped[at] ^= 1
+            cut.append(bytes(flipped))
+        for i, bad in enumerate(cut):
+            Path(self.path("bad.hf")).write_bytes(bad)
+            out = Path(self.path("bad.out"))
+            done = self.server.command("decrypt", "--in", self.path("bad.hf"), "--out", str(out), check=False)
+            self.assertNotEqual(done.returncode, 0, i)
+            self.assertFalse(out.exists(), f"{i}: a file that does not hold was written")
+            self.assertEqual([p for p in self.dir.iterdir() if "partial" in p.name], [])
+        self.assertGreater(body, 0)
+
+    def test_rewrap(self):
+        plain, _ = self.encrypted(500_000, "re")
+        self.server.command("key", "rotate", "files")
+        self.server.command("rewrap", "files", "--in", self.path("re.hf"), "--out", self.path("re2.hf"))
+        self.assertIn(b"vault:v2:", Path(self.path("re2.hf")).read_bytes()[:400])
+        self.assertEqual(self.server.command("decrypt", "--in", self.path("re2.hf")).stdout, plain)
+        lines = [self.server.post("transit/encrypt/files", {"plaintext": b64(b"%d" % i), "key_version": 1}).data["ciphertext"]
+                 for i in range(5)]
+        out = self.server.command("rewrap", "files", input="\n".join(lines).encode()).stdout.decode().split()
+        self.assertEqual(len(out), 5)
+        self.assertTrue(all(line.startswith("vault:v2:") for line in out))
+
+    def test_constant_memory(self):
+        big = self.path("big")
+        with open(big, "wb") as file:
+            file.truncate(600 << 20)
+        before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+        done = subprocess.run(["/bin/sh", "-c", f"ulimit -v 400000; '{BIN}/holdfast' encrypt files --in '{big}' | "
+                               f"'{BIN}/holdfast' decrypt | cmp - '{big}'"],
+                              env={**os.environ, **self.server.env}, capture_output=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        os.unlink(big)
+        self.assertGreaterEqual(before, 0)
+
+
+class Command(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.stop()
+
+    def test_exit_codes(self):
+        self.assertEqual(run("nonsense").returncode, 2)
+        self.assertEqual(run("key", "list", "--address", "https://127.0.0.1:1").returncode, 4)
+        self.assertEqual(self.server.command("key", "read", "none", check=False).returncode, 6)
+        self.assertEqual(self.server.command("key", "list", check=False, env={"HOLDFAST_TOKEN": "hvs.nope"}).returncode, 5)
+        untrusted = run("status", "--address", self.server.addr, env={**os.environ, "HOLDFAST_CACERT": "", "VAULT_CACERT": ""})
+        self.assertEqual(untrusted.returncode, 4)
+
+    def test_vault_variables_are_honoured(self):
+        env = {k: v for k, v in os.environ.items() if not k.startswith(("VAULT_", "HOLDFAST_"))}
+        env.update({k: v for k, v in self.server.env.items() if k.startswith("VAULT_")})
+        done = run("token", "lookup", "-o", "json", env=env)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("root", json.loads(done.stdout)["data"]["policies"])
+
+    def test_sign_and_verify_a_file(self):
+        with tempfile.TemporaryDirectory() as folder:
+            document, signature = Path(folder) / "d", Path(folder) / "d.sig"
+            document.write_bytes(b"contract")
+            self.server.command("key", "create", "pen", "--type", "hybrid")
+            self.server.command("sign", "pen", "--in", str(document), "--out", str(signature))
+            good = self.server.command("verify", "pen", "--in", str(document), "--signature", str(signature))
+            self.assertIn(b"valid", good.stdout)
+            document.write_bytes(b"contract.")
+            bad = self.server.command("verify", "pen", "--in", str(document), "--signature", str(signature), check=False)
+            self.assertEqual(bad.returncode, 7)
+
+    def test_a_share_is_never_an_argument(self):
+        self.server.command("seal")
+        refused = self.server.command("unseal", self.server.keys[0], check=False)
+        self.assertEqual(refused.returncode, 2)
+        for key in self.server.keys[:3]:
+            reader, writer = os.pipe()
+            os.write(writer, key.encode() + b"\n")
+            os.close(writer)
+            done = self.server.command("unseal", "--share-fd", str(reader), pass_fds=(reader,))
+            os.close(reader)
+            self.assertNotIn(key.encode(), done.stdout + done.stderr)
+        self.assertEqual(self.server.command("status").returncode, 0)
+
+    def test_audit_offline(self):
+        with tempfile.TemporaryDirectory() as folder:
+            log, checkpoint, keys = (str(Path(folder) / n) for n in ("log", "checkpoint", "keys"))
+            self.server.command("key", "create", "audited")
+            self.server.command("audit", "export", "--out", log, "--checkpoint", checkpoint, "--keys", keys)
+            offline = {"HOLDFAST_ADDR": "https://127.0.0.1:1", "VAULT_ADDR": ""}
+            verify = ("audit", "verify", "--export", log, "--checkpoint", checkpoint, "--keys", keys)
+            good = self.server.command(*verify, env=offline)
+            self.assertIn(b"the log holds", good.stdout)
+            raw = bytearray(Path(log).read_bytes())
+            raw[len(raw) // 3] ^= 4
+            Path(log).write_bytes(raw)
+            bad = self.server.command(*verify, env=offline, check=False)
+            self.assertEqual(bad.returncode, 7)
+            self.assertRegex(bad.stdout.decode(), r"entr(y|ies) \d+|entries")
+
+    def test_backup_restore_doctor(self):
+        with tempfile.TemporaryDirectory() as folder, Server("--dev-uninit") as server:
+            made = server.put("sys/init", {"secret_shares": 1, "secret_threshold": 1}, token="").json
+            server.token = made["root_token"]
+            server.put("sys/unseal", {"key": made["keys"][0]}, token="")
+            server.post("sys/mounts/transit", {"type": "transit"})
+            server.post("transit/keys/kept")
+            sealed = server.post("transit/encrypt/kept", {"plaintext": b64(b"kept")}).data["ciphertext"]
+            database = next((server.dir / "state").rglob("*.db"))
+            backup, restored = Path(folder) / "backup", Path(folder) / "state"
+            self.assertEqual(run("backup", str(database), "--out", str(backup)).returncode, 0)
+            server.post("transit/keys/later")
+            raw = backup.read_bytes()
+            for bad in (raw[:-1], raw[:len(raw) // 2], raw[:100] + bytes([raw[100] ^ 1]) + raw[101:]):
+                damaged = Path(folder) / "damaged"
+                damaged.write_bytes(bad)
+                self.assertEqual(run("restore", "--in", str(damaged), "--to", str(Path(folder) / "no.db")).returncode, 7)
+                self.assertFalse((Path(folder) / "no.db").exists())
+            restored.mkdir()
+            target = restored / database.name
+            self.assertEqual(run("restore", "--in", str(backup), "--to", str(target)).returncode, 0)
+            self.assertEqual(run("doctor", str(target)).returncode, 0)
+            server.stop()
+            database.unlink()
+            for extra in database.parent.glob(database.name + "-*"):
+                extra.unlink()
+            target.rename(database)
+            server.start()
+            server.token = made["root_token"]
+            server.put("sys/unseal", {"key": made["keys"][0]}, token="")
+            self.assertEqual(server.post("transit/decrypt/kept", {"ciphertext": sealed}).data["plaintext"], b64(b"kept"))
+            self.assertEqual(server.get("transit/keys/later").status, 404)
+
+    def test_completion_and_help(self):
+        bash = run("completion", "bash")
+        self.assertEqual(subprocess.run(["bash", "-n"], input=bash.stdout).returncode, 0)
+        self.assertIn(b"encrypt", run("help").stdout)
+        self.assertIn(b"--range", run("help", "decrypt").stdout)
+
+
+class Development(unittest.TestCase):
+    def test_ready_within_a_second(self):
+        with Server() as server:
+            self.assertLess(server.ready_seconds, 5)  # not a timing test: bench has the figure
+            self.assertEqual(len(server.keys), 5)
+            self.assertEqual(server.get("sys/seal-status", token="").headers["X-Holdfast-Level"], "dev")
+
+    def test_state_is_kept_in_dir_or_gone(self):
+        with tempfile.TemporaryDirectory() as folder:
+            with Server(directory=folder) as server:
+                server.post("transit/keys/kept")
+            with Server(directory=folder) as server:
+                self.assertEqual(server.get("transit/keys/kept").status, 200)
+
+    def test_chosen_root_token_and_plaintext(self):
+        with Server("--dev-root-token", "my-token", plaintext=True) as server:
+            self.assertTrue(server.addr.startswith("http://127.0.0.1:"))
+            self.assertEqual(server.get("auth/token/lookup-self", token="my-token").status, 200)
+
+    def test_plaintext_beyond_loopback_is_refused(self):
+        done = subprocess.run([str(BIN / "holdfastd"), "--dev", "--dev-plaintext", "--listen", "0.0.0.0:0"], capture_output=True,
+                              timeout=20)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn(b"loopback", done.stderr)
+
+    def test_a_port_in_use_is_a_clear_error(self):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            address = f"127.0.0.1:{taken.getsockname()[1]}"
+            done = subprocess.run([str(BIN / "holdfastd"), "--dev", "--listen", address], capture_output=True, timeout=20)
+            self.assertNotEqual(done.returncode, 0)
+            self.assertIn(address.encode(), done.stderr)
+            self.assertRegex(done.stderr.decode(), "in use")
+
+    def test_the_env_file_is_private(self):
+        with Server() as server:
+            self.assertEqual(os.stat(server.env_file).st_mode & 0o077, 0)
+            for name in ("ADDR", "TOKEN", "CACERT"):
+                self.assertEqual(server.env[f"HOLDFAST_{name}"], server.env[f"VAULT_{name}"])
+
+    def test_graceful_stop(self):
+        with Server() as server:
+            self.assertEqual(server.stop(signal.SIGTERM), 0)
+
+
+class Tour(unittest.TestCase):
+    def test_tour(self):
+        done = run("tour", "--port", "0", timeout=120)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        for words in (b"any 3 rebuild", b"X25519MLKEM768", b"one bit changed", b"nothing", b"503, sealed"):
+            self.assertIn(words, done.stdout)
+        self.assertNotIn(b"\033[", done.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
