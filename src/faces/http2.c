@@ -446,8 +446,11 @@ void hf_http2_free(struct hf_http2 *http2)
     if (http2 == NULL)
         return;
     nghttp2_session_del(http2->session);
-    while (http2->streams != NULL)
-        stream_free(http2, http2->streams);
+    for (struct stream *stream = http2->streams, *next; stream != NULL; stream = next) {
+        next = stream->next;
+        stream->previous = NULL; /* the list goes with it */
+        stream_free(http2, stream);
+    }
     free(http2);
 }
 

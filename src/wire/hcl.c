@@ -209,6 +209,7 @@ static hf_result take_name(struct parser *p, struct name *ret)
 {
     const uint8_t *close;
     const uint8_t *first = p->at;
+    ret->len = 0;
     if (here(p) != '"') {
         struct hf_cursor word = take_word(p);
         if (word.left == 0 || !starts_name(word.at[0]))
