@@ -95,6 +95,8 @@ const struct hf_key_version *hf_key_current(const struct hf_key *key);
 /* Names in order. each returns false to stop. */
 hf_result hf_keys_names(struct hf_keys *keys, const struct hf_id *mount, struct hf_cursor ns,
                         bool (*each)(void *arg, struct hf_cursor name), void *arg);
+/* Wipes from memory what is loaded of a mount that is no more. */
+void hf_keys_forget_mount(struct hf_keys *keys, const struct hf_id *mount);
 bool hf_key_name_ok(struct hf_cursor name); /* [A-Za-z0-9_.-], a letter, digit or _ at both ends */
 
 /* ---- using; inside an epoch ---- */

@@ -183,6 +183,22 @@ void hf_keys_table_drop(struct hf_keys *keys, const struct hf_id *mount, struct 
     pthread_mutex_unlock(&keys->table);
 }
 
+void hf_keys_forget_mount(struct hf_keys *keys, const struct hf_id *mount)
+{
+    pthread_mutex_lock(&keys->table);
+    for (size_t i = 0; i < HF_KEYS_BUCKETS; i++) {
+        struct hf_key_entry *e = atomic_load_explicit(&keys->buckets[i], memory_order_relaxed);
+        while (e != NULL) {
+            struct hf_key_entry *next = atomic_load_explicit(&e->next, memory_order_relaxed);
+            const struct hf_key *key = atomic_load_explicit(&e->key, memory_order_relaxed);
+            if (hf_cursor_same(hf_cursor(key->mount.bytes, 16), hf_cursor(mount->bytes, 16)))
+                unlink_entry(keys, e);
+            e = next;
+        }
+    }
+    pthread_mutex_unlock(&keys->table);
+}
+
 void hf_keys_table_free(struct hf_keys *keys)
 {
     for (size_t i = 0; keys->buckets != NULL && i < HF_KEYS_BUCKETS; i++) {

@@ -8,6 +8,7 @@
 #include "keys/keys.h"
 #include "keystore/keystore.h"
 #include "ops/metrics.h"
+#include "ops/mounts.h"
 #include "policy/token.h"
 #include "seal/seal.h"
 
@@ -167,6 +168,9 @@ void hf_core_tick(struct hf_core *core)
         hf_result tidied = hf_tokens_tidy(u->policy, now);
         if (!HF_IS_OK(tidied))
             hf_log(HF_LOG_WARN, "tick.tokens", hf_f("result", tidied));
+        hf_result removed = hf_mounts_tick(u);
+        if (!HF_IS_OK(removed))
+            hf_log(HF_LOG_WARN, "tick.mounts", hf_f("result", removed));
         hf_result rotated = hf_keys_tick(u->keys, u->audit, now);
         if (!HF_IS_OK(rotated))
             hf_log(HF_LOG_WARN, "tick.keys", hf_f("result", rotated));

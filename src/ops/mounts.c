@@ -2,11 +2,13 @@
  * index at each slash; it allocates nothing and takes no lock. */
 #include "ops/mounts.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/encode.h"
 #include "crypto/crypto.h"
+#include "keys/keys.h"
 #include "seal/seal.h"
 
 struct hf_mount_table {
@@ -531,7 +533,10 @@ hf_result hf_mount_tune(struct hf_unsealed *u, const struct hf_mount *wanted, co
 
 /* ---- removing ---- */
 
-enum { PURGE_STEP = 16 }; /* records in one transaction: each takes two operations of HF_STORE_TXN_OPS_MAX */
+enum {
+    PURGE_STEP = 16,
+    PURGE_STEPS_AT_ONCE = 64
+}; /* records in one transaction: each takes two operations of HF_STORE_TXN_OPS_MAX */
 static const struct {
     enum hf_table table;
     const char *kind; /* what stands before the mount's id in names */
@@ -556,11 +561,12 @@ static bool note_id(void *arg, struct hf_cursor name, struct hf_id id)
     return step->count < PURGE_STEP;
 }
 
-/* Deletes every record of the table and namespace whose name begins with the prefix, some at a time. */
+/* Deletes every record of the table and namespace whose name begins with the prefix, some at a time, until *steps_left
+ * transactions are used up. */
 static hf_result purge(struct hf_records *records, enum hf_table table, struct hf_cursor ns,
-                       struct hf_cursor prefix)
+                       struct hf_cursor prefix, unsigned *steps_left)
 {
-    for (;;) {
+    for (; *steps_left > 0; (*steps_left)--) {
         struct step step = {.count = 0};
         TRY(hf_record_names(records, table, ns, prefix, hf_cursor(NULL, 0), PURGE_STEP, note_id, &step));
         if (step.count == 0)
@@ -580,6 +586,7 @@ static hf_result purge(struct hf_records *records, enum hf_table table, struct h
         struct hf_store_outcome outcome;
         TRY(hf_txn_commit(txn, &outcome));
     }
+    return HF_DONE;
 }
 
 /* The note that a mount's records are to be removed: "unmounted/" and its id in hex, plaintext its namespace. */
@@ -589,7 +596,8 @@ static void removal_name(const struct hf_id *mount, struct hf_buf *out)
     hf_hex_encode(out, hf_cursor(mount->bytes, sizeof(mount->bytes)));
 }
 
-static hf_result finish_removal(struct hf_records *records, struct hf_cursor hex, struct hf_id note)
+static hf_result finish_removal(struct hf_records *records, struct hf_cursor hex, struct hf_id note,
+                                unsigned *steps_left)
 {
     struct hf_record record = {0};
     hf_result loaded = hf_record_load(records, HF_TABLE_CONFIG, note, &record);
@@ -611,8 +619,11 @@ static hf_result finish_removal(struct hf_records *records, struct hf_cursor hex
         hf_buf_put_cursor(&out, hex);
         hf_buf_u8(&out, '/');
         TRY(hf_buf_ok(&out));
-        TRY(purge(records, below_mounts[i].table, hf_cursor(ns, sizeof(ns)), hf_buf_cursor(&out)));
+        TRY(purge(records, below_mounts[i].table, hf_cursor(ns, sizeof(ns)), hf_buf_cursor(&out),
+                  steps_left));
     }
+    if (*steps_left == 0)
+        return HF_DONE; /* the note stays, and the rest is for later */
     CLEANUP(hf_txn_freep) struct hf_txn *txn = NULL;
     TRY(hf_txn_begin(records, &txn));
     TRY(hf_txn_delete(txn, HF_TABLE_CONFIG, note, rev));
@@ -638,16 +649,28 @@ static bool note_removal(void *arg, struct hf_cursor name, struct hf_id id)
     return false;
 }
 
-hf_result hf_mounts_finish_removals(struct hf_unsealed *u)
+static hf_result finish_removals(struct hf_unsealed *u)
 {
-    for (;;) {
+    unsigned steps_left = PURGE_STEPS_AT_ONCE;
+    while (steps_left > 0) {
         struct removal removal = {.found = false};
         TRY(hf_record_names(u->records, HF_TABLE_CONFIG, hf_cursor(root_id, 16),
                             hf_cursor_text(removal_prefix), hf_cursor(NULL, 0), 16, note_removal, &removal));
         if (!removal.found)
             return HF_DONE;
-        TRY(finish_removal(u->records, hf_cursor(removal.hex, sizeof(removal.hex)), removal.note));
+        TRY(finish_removal(u->records, hf_cursor(removal.hex, sizeof(removal.hex)), removal.note,
+                           &steps_left));
     }
+    return HF_DONE;
+}
+
+hf_result hf_mounts_tick(struct hf_unsealed *u)
+{
+    if (pthread_mutex_trylock(&changing) != 0)
+        return HF_DONE; /* a change is under way; there will be another tick */
+    hf_result done = finish_removals(u);
+    pthread_mutex_unlock(&changing);
+    return done;
 }
 
 hf_result hf_mount_remove(struct hf_unsealed *u, struct hf_cursor ns, struct hf_cursor path,
@@ -669,7 +692,8 @@ hf_result hf_mount_remove(struct hf_unsealed *u, struct hf_cursor ns, struct hf_
 
     char name_space[sizeof(removal_prefix) + HF_HEX_LEN(16)];
     struct hf_buf name = hf_buf(name_space, sizeof(name_space));
-    removal_name(&old->id, &name);
+    struct hf_id gone = old->id;
+    removal_name(&gone, &name);
     struct hf_cursor root = hf_cursor(root_id, 16);
     struct hf_id note = hf_record_id(u->records, HF_TABLE_CONFIG, root, hf_buf_cursor(&name));
     CLEANUP(hf_txn_freep) struct hf_txn *txn = NULL;
@@ -678,8 +702,9 @@ hf_result hf_mount_remove(struct hf_unsealed *u, struct hf_cursor ns, struct hf_
     TRY(hf_txn_put(txn, HF_TABLE_CONFIG, note, 0, root, hf_buf_cursor(&name), 0, 0, ns));
     TRY(commit_by(commit, txn));
     put_in_force(u, TAKE(next));
-    hf_result purged = hf_mounts_finish_removals(u);
-    if (!HF_IS_OK(purged)) /* the mount is gone; its records are, when a later removal takes this up */
+    hf_result purged = finish_removals(u);
+    hf_keys_forget_mount(u->keys, &gone);
+    if (!HF_IS_OK(purged)) /* the mount is gone; what is left of its records goes with the next ticks */
         hf_log(HF_LOG_WARN, "mounts.removal_unfinished", hf_f("result", purged));
     return HF_DONE;
 }
@@ -699,6 +724,10 @@ hf_result hf_namespace_create(struct hf_core *core, struct hf_unsealed *u, struc
     size_t parent = path.left - 1;
     while (parent > 0 && path.at[parent - 1] != '/')
         parent--;
+    static const char *const reserved[] = {"root/", "sys/", "audit/", "auth/", "cubbyhole/", "identity/"};
+    for (size_t i = 0; i < HF_ARRAY_LEN(reserved); i++)
+        if (hf_cursor_is(hf_cursor(path.at + parent, path.left - parent), reserved[i]))
+            return HF_FAIL(BAD_ARGUMENT);
     TRY(hf_namespace_find(now, hf_cursor(path.at, parent), &found));
     if (now->namespace_count >= HF_NAMESPACES_MAX)
         return HF_FAIL(TOO_LARGE);
@@ -767,10 +796,12 @@ hf_result hf_namespace_remove(struct hf_core *core, struct hf_unsealed *u, struc
     TRY(commit_by(commit, txn));
     put_in_force(u, TAKE(next));
     hf_result erased = hf_seal_kek_erase(core->seal, hf_cursor(gone, sizeof(gone)));
+    unsigned steps_left = UINT_MAX;
     static const enum hf_table left_over[] = {HF_TABLE_POLICY, HF_TABLE_TOKEN, HF_TABLE_ACCESSOR,
                                               HF_TABLE_ROLE, HF_TABLE_SECRET_ID};
     for (size_t i = 0; i < HF_ARRAY_LEN(left_over) && HF_IS_OK(erased); i++)
-        erased = purge(u->records, left_over[i], hf_cursor(gone, sizeof(gone)), hf_cursor(NULL, 0));
+        erased =
+            purge(u->records, left_over[i], hf_cursor(gone, sizeof(gone)), hf_cursor(NULL, 0), &steps_left);
     if (!HF_IS_OK(erased)) /* nothing can reach them: the id is never given again */
         hf_log(HF_LOG_WARN, "namespaces.removal_unfinished", hf_f("result", erased));
     return HF_DONE;

@@ -42,11 +42,11 @@ hf_result hf_mount_create(struct hf_unsealed *u, const struct hf_mount *mount,
                           const struct hf_commit *commit);
 /* Replaces description, times, options, visibility of the mount of that path. Fails: NOT_FOUND, as commit. */
 hf_result hf_mount_tune(struct hf_unsealed *u, const struct hf_mount *mount, const struct hf_commit *commit);
-/* Removes the mount, then all records below it. Fails: NOT_FOUND, as commit. */
+/* Removes the mount, then the records below it: some at once, the rest by hf_mounts_tick. Fails: NOT_FOUND, as commit. */
 hf_result hf_mount_remove(struct hf_unsealed *u, struct hf_cursor ns, struct hf_cursor path,
                           const struct hf_commit *commit);
-/* Takes up removals that were broken off. */
-hf_result hf_mounts_finish_removals(struct hf_unsealed *u);
+/* A bounded part of removals that are not finished. Call about once a second. */
+hf_result hf_mounts_tick(struct hf_unsealed *u);
 
 /* path: full, with its last slash. Makes its KEK too. Fails: EXISTS, NOT_FOUND (its parent), BAD_ARGUMENT. */
 hf_result hf_namespace_create(struct hf_core *core, struct hf_unsealed *u, struct hf_cursor path,

@@ -651,6 +651,9 @@ hf_result hf_sys_namespace_create(struct hf_core *core, struct hf_call *call)
         return hf_call_fail_about(call, HF_EXISTS, "namespace exists already", hf_buf_cursor(&path));
     if (done.code == HF_NOT_FOUND)
         return hf_call_fail(call, HF_BAD_ARGUMENT, "parent namespace doesn't exist");
+    if (done.code == HF_BAD_ARGUMENT)
+        return hf_call_fail_about(call, HF_BAD_ARGUMENT, "a namespace cannot have this name",
+                                  hf_buf_cursor(&path));
     TRY(done);
     hf_tw_map(call->w);
     put_namespace(call->w, &made, 0);

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "keys/keys.h"
 #include "ops/mounts.h"
 
 /* As lab_call, in a namespace. */
@@ -177,9 +178,17 @@ static void unmounting_removes_what_was_below(void **state)
     lab_ok(lab, lab_write(lab, "transit/keys/stays", "{}"));
     struct hf_records_stats before, after;
     hf_records_stats(hf_core_unsealed(lab->core)->records, &before);
-    for (unsigned i = 0; i < 100; i++)
+    for (unsigned i = 0; i < 1100; i++)
         lab_ok(lab, lab_write(lab, lab_f("many/keys/k%u", i), "{}"));
+    struct hf_keys_stats hot;
     lab_ok(lab, lab_delete(lab, "sys/mounts/many"));
+    hf_keys_stats(hf_core_unsealed(lab->core)->keys, &hot);
+    assert_true(hot.hot <= 1); /* nothing of it stays loaded */
+    hf_records_stats(hf_core_unsealed(lab->core)->records, &after);
+    assert_true(after.count > before.count); /* many: the rest goes by and by, and after a restart too */
+    lab_restart(lab);
+    for (unsigned i = 0; i < 3; i++)
+        hf_core_tick(lab->core);
     hf_records_stats(hf_core_unsealed(lab->core)->records, &after);
     assert_int_equal(after.count, before.count - 1); /* the keys, and the mount */
     lab_restart(lab);
@@ -237,6 +246,8 @@ static void namespaces_are_rooms_of_their_own(void **state)
     lab_write(lab, "sys/namespaces/absent/child", NULL);
     lab_expect(lab, 400, "parent");
     assert_int_equal(lab_write(lab, "sys/namespaces/..", NULL), 400);
+    assert_int_equal(lab_write(lab, "sys/namespaces/root", NULL), 400);
+    assert_int_equal(lab_write(lab, "sys/namespaces/sys", NULL), 400);
     lab_ok(lab, call_in(lab, "team", HF_METHOD_WRITE, "sys/namespaces/a", NULL));
     assert_string_equal(lab_str(lab, "path"), "team/a/");
     lab_ok(lab, lab_list(lab, "sys/namespaces"));
