@@ -1,6 +1,6 @@
 /* Secret sharing over GF(2^8), polynomial 0x11B, and the forms in which shares travel: the plain one that existing
  * clients expect, and cards. Pure. Constant time in the secret: multiplication is bitwise, the inverse is a^254, no
- * tables. Shamir 1979; docs/split-keys.md. */
+ * tables. Shamir 1979; docs/seal.md. */
 #ifndef HF_SHARES_SHARES_H
 #define HF_SHARES_SHARES_H
 

@@ -319,6 +319,25 @@ static void a_card_is_25_groups_of_5(void **state)
         assert_int_equal(text[i] == '-', (i - 10) % 6 == 5);
 }
 
+/* Cards are kept for years: their form may not change. */
+static void the_form_of_cards_is_fixed(void **state)
+{
+    (void)state;
+    static const char card[] =
+        "hf1-share-qyqsy-qcqqq-qqqqq-qqqqq-qqqqq-qqqqq-qqqup-qxpgr-yq745-au5k8-8wkzp-9gf0h-exdk6-0cq62-j8vjq-eaw7c-"
+        "75fz7-nrfs6-9rdwe-q77s4-4f760-ylukc-8zhf7-s0gnp-jrm2q";
+    uint8_t y[32];
+    for (size_t i = 0; i < 32; i++)
+        y[i] = (uint8_t)(i * 29 + 3);
+    struct hf_share share = {
+        .set = {{1, 2, 3}}, .generation = 7, .index = 2, .threshold = 3, .count = 5, .y = secret_of(y, 32)};
+    char text[HF_SHARE_CARD_MAX];
+    size_t used = text_of(&share, HF_SHARE_CARD, text, sizeof(text));
+    assert_int_equal(used, strlen(card));
+    assert_memory_equal(text, card, used);
+    hf_share_done(&share);
+}
+
 static void a_card_may_be_typed_loosely(void **state)
 {
     (void)state;
@@ -461,6 +480,7 @@ int main(void)
         cmocka_unit_test(the_plain_form_is_y_then_x),
         cmocka_unit_test(base64_without_other_characters_than_hex_is_base64),
         cmocka_unit_test(a_card_is_25_groups_of_5),
+        cmocka_unit_test(the_form_of_cards_is_fixed),
         cmocka_unit_test(a_card_may_be_typed_loosely),
         cmocka_unit_test(every_single_wrong_character_is_located),
         cmocka_unit_test(several_wrong_characters_and_cut_cards_are_refused),
