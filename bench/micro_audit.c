@@ -1,7 +1,7 @@
 /* The audit trail alone: leaves appended and verified a second on one core, and what a data operation's leaf costs
  * its thread. Prints a table: what, median, least, most of seven rounds, unit.
  *
- *     bench_micro_audit [hash|path|sqlite]      only that part; the database lies in TMPDIR or /tmp
+ *     bench_micro_audit [hash|path|sqlite|proof]      only that part; the database lies in TMPDIR or /tmp
  */
 #include "audit/audit.h"
 #include "crypto/crypto.h"
@@ -153,23 +153,48 @@ static hf_result null_read(struct hf_store *self, struct hf_id log, uint64_t fro
 static const struct hf_store_ops null_ops = {
     .name = "null", .commit = null_commit, .audit_head_get = null_head, .audit_read = null_read};
 
-static struct hf_audit *open_log(struct hf_store *store)
+struct keys {
+    struct hf_secret *detail, *hash;
+    struct hf_pkey *ed25519, *mldsa44;
+};
+
+static struct keys make_keys(void)
+{
+    struct keys k = {0};
+    MUST(hf_secret_random(32, &k.detail));
+    MUST(hf_secret_random(32, &k.hash));
+    MUST(hf_pkey_generate(HF_ALG_ED25519, &k.ed25519));
+    MUST(hf_pkey_generate(HF_ALG_ML_DSA_44, &k.mldsa44));
+    return k;
+}
+
+static void free_keys(struct keys *k)
+{
+    hf_secret_free(k->detail);
+    hf_secret_free(k->hash);
+    hf_pkey_free(k->ed25519);
+    hf_pkey_free(k->mldsa44);
+}
+
+static struct hf_audit *open_log(struct hf_store *store, const struct keys *k)
 {
     struct hf_audit_config config = {.checkpoint_ms = 1000};
-    struct hf_secret *detail_key = NULL, *hash_key = NULL;
-    struct hf_pkey *ed25519 = NULL, *mldsa44 = NULL;
     struct hf_audit *audit = NULL;
     (void)snprintf(config.origin, sizeof(config.origin), "%s", ORIGIN);
-    MUST(hf_secret_random(32, &detail_key));
-    MUST(hf_secret_random(32, &hash_key));
-    MUST(hf_pkey_generate(HF_ALG_ED25519, &ed25519));
-    MUST(hf_pkey_generate(HF_ALG_ML_DSA_44, &mldsa44));
-    MUST(hf_audit_open(store, &config, detail_key, hash_key, ed25519, mldsa44, &hf_clock_system, &audit));
-    hf_secret_free(detail_key);
-    hf_secret_free(hash_key);
-    hf_pkey_free(ed25519);
-    hf_pkey_free(mldsa44);
+    MUST(hf_audit_open(store, &config, k->detail, k->hash, k->ed25519, k->mldsa44, &hf_clock_system, &audit));
     return audit;
+}
+
+static struct hf_audit_entry sample(void)
+{
+    return (struct hf_audit_entry){.operation = "transit.encrypt",
+                                   .path = hf_cursor_text("transit/encrypt/payments"),
+                                   .mount = hf_cursor_text("transit/"),
+                                   .key_version = 1,
+                                   .items = 1,
+                                   .key_id = {{1}},
+                                   .accessor = {{2}},
+                                   .peer_ip = {[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1}};
 }
 
 static void bench_path(const char *where, struct hf_store *store, unsigned each, uint32_t leaves)
@@ -177,16 +202,10 @@ static void bench_path(const char *where, struct hf_store *store, unsigned each,
     double thread_ns[ROUNDS], all_ns[ROUNDS];
     char what[80];
     struct hf_audit_batch_writer *w = NULL;
-    struct hf_audit *audit = open_log(store);
+    struct keys keys = make_keys();
+    struct hf_audit *audit = open_log(store, &keys);
     MUST(hf_audit_batch_new(audit, &w));
-    struct hf_audit_entry e = {.operation = "transit.encrypt",
-                               .path = hf_cursor_text("transit/encrypt/payments"),
-                               .mount = hf_cursor_text("transit/"),
-                               .key_version = 1,
-                               .items = 1,
-                               .key_id = {{1}},
-                               .accessor = {{2}},
-                               .peer_ip = {[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1}};
+    struct hf_audit_entry e = sample();
     for (unsigned r = 0; r < ROUNDS; r++) {
         double begin = seconds(CLOCK_THREAD_CPUTIME_ID), all = seconds(CLOCK_PROCESS_CPUTIME_ID);
         for (uint32_t i = 0; i < leaves; i++) {
@@ -211,26 +230,87 @@ static void bench_path(const char *where, struct hf_store *store, unsigned each,
     printf("    %.0f bytes a leaf in the store\n", (double)stats.written_bytes / (double)stats.size);
     hf_audit_batch_free(w);
     hf_audit_close(audit);
+    free_keys(&keys);
+}
+
+struct place { /* a database of its own */
+    char dir[256];
+    struct hf_store *store;
+};
+
+static void place_open(struct place *p)
+{
+    char path[300];
+    const char *base = getenv("TMPDIR");
+    (void)snprintf(p->dir, sizeof(p->dir), "%s/hf-bench-audit-XXXXXX", base != NULL ? base : "/tmp");
+    if (mkdtemp(p->dir) == NULL)
+        exit(1);
+    (void)snprintf(path, sizeof(path), "%s/store.db", p->dir);
+    MUST(hf_store_sqlite_open(path, &p->store));
+}
+
+static void place_close(struct place *p)
+{
+    static const char *const suffixes[] = {"", "-wal", "-shm", ".lock"};
+    p->store->ops->close(p->store);
+    for (size_t s = 0; s < HF_ARRAY_LEN(suffixes); s++) {
+        char path[300];
+        (void)snprintf(path, sizeof(path), "%s/store.db%s", p->dir, suffixes[s]);
+        (void)unlink(path);
+    }
+    (void)rmdir(p->dir);
 }
 
 static void bench_sqlite(unsigned each)
 {
-    char dir[256], path[300];
-    const char *base = getenv("TMPDIR");
-    struct hf_store *store = NULL;
-    (void)snprintf(dir, sizeof(dir), "%s/hf-bench-XXXXXX", base != NULL ? base : "/tmp");
-    if (mkdtemp(dir) == NULL)
-        exit(1);
-    (void)snprintf(path, sizeof(path), "%s/store.db", dir);
-    MUST(hf_store_sqlite_open(path, &store));
-    bench_path("SQLite", store, each, 1 << 17);
-    store->ops->close(store);
-    static const char *const suffixes[] = {"", "-wal", "-shm", ".lock"};
-    for (size_t s = 0; s < HF_ARRAY_LEN(suffixes); s++) {
-        (void)snprintf(path, sizeof(path), "%s/store.db%s", dir, suffixes[s]);
-        (void)unlink(path);
+    struct place p;
+    place_open(&p);
+    bench_path("SQLite", p.store, each, 1 << 17);
+    place_close(&p);
+}
+
+/* How long a proof, and taking up the log again, take where the log is large. */
+static void bench_proof(uint32_t leaves)
+{
+    enum { PROOFS = 200 };
+    double open_us[ROUNDS], proof_us[ROUNDS];
+    static uint8_t bytes[32 << 10];
+    struct place p;
+    struct keys keys = make_keys();
+    struct hf_audit_batch_writer *w = NULL;
+    place_open(&p);
+    struct hf_audit *audit = open_log(p.store, &keys);
+    MUST(hf_audit_batch_new(audit, &w));
+    for (uint32_t i = 0; i < leaves; i++) {
+        struct hf_audit_entry e = sample();
+        hf_store_u32(e.request_id.bytes, i);
+        MUST(hf_audit_batch_add(w, &e));
+        if (i % 32 == 31)
+            MUST(hf_audit_batch_flush(w));
     }
-    (void)rmdir(dir);
+    MUST(hf_audit_batch_flush(w));
+    hf_audit_batch_free(w);
+    for (unsigned r = 0; r < ROUNDS; r++) {
+        hf_audit_close(audit);
+        double begin = seconds(CLOCK_MONOTONIC);
+        audit = open_log(p.store, &keys);
+        open_us[r] = (seconds(CLOCK_MONOTONIC) - begin) * 1e6;
+        struct hf_buf note = hf_buf(bytes, sizeof(bytes));
+        MUST(hf_audit_checkpoint(audit, true, &note));
+        begin = seconds(CLOCK_MONOTONIC);
+        for (uint32_t i = 0; i < PROOFS; i++) {
+            struct hf_buf out = hf_buf(bytes, sizeof(bytes));
+            MUST(hf_audit_prove(audit, (uint64_t)leaves * i / PROOFS, &out));
+        }
+        proof_us[r] = (seconds(CLOCK_MONOTONIC) - begin) / PROOFS * 1e6;
+    }
+    char what[80];
+    (void)snprintf(what, sizeof(what), "an inclusion proof from a log of %u leaves", leaves);
+    row(what, proof_us, "us");
+    row("    taking up that log after a restart", open_us, "us");
+    hf_audit_close(audit);
+    free_keys(&keys);
+    place_close(&p);
 }
 
 int main(int argc, char **argv)
@@ -254,5 +334,7 @@ int main(int argc, char **argv)
         bench_sqlite(16);
         bench_sqlite(64);
     }
+    if (only[0] == '\0' || strcmp(only, "proof") == 0)
+        bench_proof(3000000);
     return 0;
 }
