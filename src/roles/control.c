@@ -315,6 +315,16 @@ hf_result hf_control_recv(int control_fd, bool wait, struct hf_control *ret_mess
     return HF_DONE;
 }
 
+void hf_control_discard(const struct hf_control *message)
+{
+    if (message->kind == HF_CONTROL_LINKS)
+        for (uint32_t i = 0; i < message->as.links.count; i++)
+            close(message->as.links.links[i].fd);
+    if (message->kind == HF_CONTROL_TLS)
+        for (uint32_t i = 0; i < message->as.tls.count; i++)
+            close(message->as.tls.files[i].fd);
+}
+
 /* ---- sending ---- */
 
 static const struct fds no_fds = {.count = 0};

@@ -86,6 +86,9 @@ struct hf_control {
  * START is received by main alone. */
 hf_result hf_control_recv(int control_fd, bool wait, struct hf_control *ret_message);
 
+/* Closes the descriptors of a message that the receiver has no use for. */
+void hf_control_discard(const struct hf_control *message);
+
 /* Sends one message. Descriptors are sent as copies and stay the caller's. Fails: ROLE_DOWN, SYSTEM. */
 hf_result hf_control_ready(int control_fd);
 hf_result hf_control_drain(int control_fd);

@@ -43,9 +43,11 @@ typedef int (*role_main)(const struct hf_role_args *args);
 
 static hf_result prepare_role(struct hf_role_args *args)
 {
-    /* The allocator would count the CPUs by a file once threads contend, where no file can be opened any more. */
+#ifndef HF_SANITIZE /* whose allocator is another */
+    /* The C library's would count the CPUs by a file once threads contend, where no file can be opened any more. */
     if (mallopt(M_ARENA_MAX, MALLOC_ARENAS) != 1)
         return HF_FAIL(SYSTEM);
+#endif
     hf_sandbox_limits(args);
     if (args->role == HF_ROLE_CORE) {
         hf_result opened = hf_secret_arena_open((size_t)args->config->secret_memory_bytes,

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -24,6 +25,7 @@ enum {
     PROCS_MAX = HF_CONFIG_FRONTS_MAX + 2,
     CONTROL_FD = 3,
     FIRST_BEYOND = 4,
+    MESSAGES_A_ROUND = 16, /* of one process, before the others have their turn */
     /* System users made by nobody: systemd's range for users that exist while a service runs. They own no file. */
     FRONT_UID = 61201,
     CORE_UID = 61202,
@@ -421,20 +423,22 @@ static void on_message(struct proc *proc, const struct hf_control *message)
                       "it is sent anew when the core was restarted");
         break;
     case HF_CONTROL_STATUS:
-        tell_manager(message->as.status.initialized, message->as.status.sealed);
+        if (proc->role == HF_ROLE_CORE)
+            tell_manager(message->as.status.initialized, message->as.status.sealed);
         break;
     case HF_CONTROL_DEV_DONE:
-        if (state.dev_asked && !state.was_ready)
+        if (proc->role == HF_ROLE_CORE && state.dev_asked && !state.was_ready)
             announce(message);
         break;
     default:
-        break; /* not a role's to send */
+        hf_control_discard(message); /* not a role's to send */
+        break;
     }
 }
 
 static void on_control(struct proc *proc)
 {
-    for (;;) {
+    for (int i = 0; i < MESSAGES_A_ROUND && proc->control_fd >= 0; i++) {
         hf_result got = hf_control_recv(proc->control_fd, false, &state.message);
         if (got.code == HF_WOULD_BLOCK)
             return;
@@ -453,8 +457,6 @@ static void on_control(struct proc *proc)
         on_message(proc, &state.message);
         hf_wipe(&state.message.as, sizeof(state.message.as));
         hf_wipe(state.message.space, sizeof(state.message.space));
-        if (proc->control_fd < 0)
-            return;
     }
 }
 
@@ -675,6 +677,9 @@ static hf_result open_all(struct hf_supervisor_setup *setup)
     state.config = &setup->config;
     state.state_dir_fd = -1;
     state.fronts = setup->listen->fronts;
+    struct rlimit limit; /* of descriptors: also of how many may be on their way to the roles */
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max)
+        (void)setrlimit(RLIMIT_NOFILE, &(struct rlimit){limit.rlim_max, limit.rlim_max});
     TRY(open_signals());
     hf_sandbox_supervisor(state.config->level, &own);
     struct hf_buf out = hf_buf(state.posture, sizeof(state.posture));

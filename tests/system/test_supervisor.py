@@ -305,11 +305,14 @@ class InForce(unittest.TestCase):
             config = Path(directory) / "holdfast.hcl"
             config.write_text(f'level = "hardened"\nstorage "sqlite" {{\n  path = "{directory}/state/holdfast.db"\n}}\n'
                               'listener "tcp" {\n  address = "127.0.0.1:0"\n  tls_disable = true\n}\n')
-            process = subprocess.Popen([DAEMON, "--config", str(config)], stderr=subprocess.PIPE, text=True)
-            time.sleep(2)
+            log_path = Path(directory) / "log"
+            with open(log_path, "wb") as log:
+                process = subprocess.Popen([DAEMON, "--config", str(config)], stderr=log)
+            self.assertTrue(wait_for(lambda: process.poll() is not None or "supervisor.ready" in log_path.read_text(), 20))
             running = process.poll() is None
             process.terminate()
-            _, log = process.communicate(timeout=20)
+            process.wait(20)
+            log = log_path.read_text()
             missing = "sandbox.missing" in log or "core.secret_memory" in log
             self.assertNotEqual(running, missing, log)
             if not running:

@@ -88,6 +88,7 @@ static void links_carry_descriptors(void **state)
     }
     assert_int_equal(hf_control_links(ends[0], links, HF_ROLE_LINKS_MAX).code, HF_OK);
     assert_int_equal(hf_control_links(ends[0], links, HF_ROLE_LINKS_MAX + 1).code, HF_TOO_LARGE);
+    assert_int_equal(hf_control_links(ends[0], links, 3).code, HF_OK);
     for (int i = 0; i < HF_ROLE_LINKS_MAX; i++)
         close(links[i].fd);
     assert_int_equal(hf_control_recv(ends[1], false, &message).code, HF_OK);
@@ -101,6 +102,8 @@ static void links_carry_descriptors(void **state)
         close(link->fd);
         close(pipes[i]);
     }
+    assert_int_equal(hf_control_recv(ends[1], false, &message).code, HF_OK);
+    hf_control_discard(&message);
     assert_int_equal(count_fds(), before);
 }
 
