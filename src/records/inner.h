@@ -4,7 +4,8 @@
  * the change seq did. Its head row holds, sealed, the log's frontier, and how far each other shard was then: so that
  * one shard cannot be set back without all that were written since.
  *
- * Locks, in the order in which they are taken: commit locks of shards by number | map lock of one shard | ns_lock. */
+ * Locks, in the order in which they are taken: still (by commits, shared; by who wants none under way, alone) | commit
+ * locks of shards by number | map lock of one shard | ns_lock. */
 #ifndef HF_RECORDS_INNER_H
 #define HF_RECORDS_INNER_H
 
@@ -50,6 +51,7 @@ struct hf_records {
     const struct hf_clock *clock;
     struct hf_aead *aead;
     struct hf_secret *index_key;
+    pthread_rwlock_t still;
     struct hf_shard shards[HF_STORE_SHARDS];
     pthread_mutex_t ns_lock;
     struct hf_namespace **namespaces; /* never freed while open */

@@ -364,6 +364,7 @@ void hf_records_close(struct hf_records *records)
         free(records->namespaces[i]);
     free(records->namespaces);
     pthread_mutex_destroy(&records->ns_lock);
+    pthread_rwlock_destroy(&records->still);
     hf_aead_free(records->aead);
     hf_secret_free(records->index_key);
     free(records);
@@ -380,6 +381,11 @@ hf_result hf_records_open(struct hf_store *store, const struct hf_secret *record
     records->store = store;
     records->clock = clock;
     pthread_mutex_init(&records->ns_lock, NULL);
+    pthread_rwlockattr_t fair; /* who wants it alone gets it, however many commit */
+    pthread_rwlockattr_init(&fair);
+    pthread_rwlockattr_setkind_np(&fair, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(&records->still, &fair);
+    pthread_rwlockattr_destroy(&fair);
     for (unsigned i = 0; i < HF_STORE_SHARDS; i++) {
         pthread_mutex_init(&records->shards[i].commit_lock, NULL);
         pthread_mutex_init(&records->shards[i].map_lock, NULL);

@@ -413,10 +413,12 @@ hf_result hf_txn_commit(struct hf_txn *txn, struct hf_store_outcome *ret_outcome
         return HF_DONE;
     hf_result result = allocate(txn, &b);
     bool again = HF_IS_OK(result);
+    pthread_rwlock_rdlock(&txn->records->still);
     hf_shards_lock(txn->records, b.shards);
     for (unsigned tries = 0; again && tries < TRIES_MAX; tries++)
         result = attempt(&b, &outcome, &again);
     hf_shards_unlock(txn->records, b.shards);
+    pthread_rwlock_unlock(&txn->records->still);
     if (ret_outcome != NULL)
         *ret_outcome = outcome;
     return result;

@@ -1167,27 +1167,38 @@ static void the_doctor_finds_what_does_not_fit(void **state)
 
 enum { DEATHS = 12, LOADERS = 8 };
 
+/* What the child is: this program again, serving the sockets that it was given. */
+static int child_main(const char *path, const char *first_fd)
+{
+    struct hf_store *engine = NULL;
+    for (unsigned i = 0; i < 500 && engine == NULL; i++) { /* its predecessor's lock goes with it */
+        if (!HF_IS_OK(hf_store_sqlite_open(path, &engine)))
+            usleep(2000);
+    }
+    struct hf_store_server *server;
+    if (engine == NULL || !HF_IS_OK(hf_store_server_new(engine, &server)))
+        return 2;
+    for (int i = 0; i < LINKS; i++)
+        HF_IGNORE(hf_store_server_add(server, (int)strtol(first_fd, NULL, 10) + i),
+                  "the parent would notice");
+    HF_IGNORE(hf_store_server_run(server), "killed before it ends");
+    return 3;
+}
+
 static void child_start(struct world *w, int ours[LINKS])
 {
+    enum { FIRST = 200 };
     int theirs[LINKS];
+    char first[16];
     make_links(ours, theirs);
+    snprintf(first, sizeof first, "%d", FIRST);
     w->child = fork();
     assert_true(w->child >= 0);
     if (w->child == 0) {
-        for (unsigned i = 0; i < LINKS; i++)
-            close(ours[i]);
-        struct hf_store *engine = NULL;
-        for (unsigned i = 0; i < 500 && engine == NULL; i++) { /* its predecessor's lock goes with it */
-            if (!HF_IS_OK(hf_store_sqlite_open(w->path, &engine)))
-                usleep(2000);
-        }
-        struct hf_store_server *server;
-        if (engine == NULL || !HF_IS_OK(hf_store_server_new(engine, &server)))
-            _exit(2);
-        for (unsigned i = 0; i < LINKS; i++)
-            HF_IGNORE(hf_store_server_add(server, theirs[i]), "the parent would notice");
-        HF_IGNORE(hf_store_server_run(server), "killed before it ends");
-        _exit(3);
+        for (int i = 0; i < LINKS; i++)
+            (void)dup2(theirs[i], FIRST + i); /* these stay open, all others close */
+        execl("/proc/self/exe", "store", "serve", w->path, first, (char *)NULL);
+        _exit(4);
     }
     for (unsigned i = 0; i < LINKS; i++)
         close(theirs[i]);
@@ -1201,18 +1212,22 @@ struct loader {
     uint8_t acked_rows[100000], acked_leaves[100000];
     hf_result odd;
 };
+static unsigned rows_acked; /* atomic, of all loaders */
 
 static void *loader_main(void *arg)
 {
     struct loader *l = arg;
     while (!__atomic_load_n(l->stop, __ATOMIC_ACQUIRE) && l->next_row < 100000 && l->next_leaf + 4 < 100000) {
         hf_result result = one(l->world, put_op(5, l->number * 1000000 + l->next_row, 0, "row", "x"));
-        if (HF_IS_OK(result))
+        if (HF_IS_OK(result)) {
             l->acked_rows[l->next_row] = 1;
-        else if (result.code == HF_COMMIT_UNKNOWN)
+            __atomic_fetch_add(&rows_acked, 1, __ATOMIC_RELAXED);
+        } else if (result.code == HF_COMMIT_UNKNOWN)
             l->rows_unknown++;
         else if (result.code != HF_STORE_DOWN)
             l->odd = result;
+        else
+            usleep(1000);
         l->next_row++;
         for (unsigned i = 0; i < 3; i++) {
             const struct hf_store_op op = audit_op(l->number + 1, l->next_leaf, 1, hf_cursor_text("leaf"));
@@ -1244,7 +1259,11 @@ static void nothing_acknowledged_is_lost_when_the_store_is_killed(void **state)
         assert_int_equal(pthread_create(&threads[i], NULL, loader_main, &loaders[i]), 0);
     }
     for (unsigned death = 0; death < DEATHS; death++) {
-        usleep(60000 + 1000 * (death * 7 % 20));
+        unsigned before = __atomic_load_n(&rows_acked, __ATOMIC_RELAXED);
+        for (unsigned wait = 0; wait < 3000 && __atomic_load_n(&rows_acked, __ATOMIC_RELAXED) < before + 30;
+             wait++)
+            usleep(1000);
+        usleep(1000 * (death * 7 % 20));
         assert_int_equal(kill(w->child, SIGKILL), 0);
         assert_int_equal(waitpid(w->child, NULL, 0), w->child);
         if (death % 3 == 0)
@@ -1322,8 +1341,10 @@ static void calls_to_a_dead_store_fail_and_do_not_hang(void **state)
     start(w);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc == 4 && strcmp(argv[1], "serve") == 0)
+        return child_main(argv[2], argv[3]);
 #define BOTH(name)                                                                                           \
     {#name " (sqlite)", name, setup_sqlite, teardown, NULL},                                                 \
     {                                                                                                        \
