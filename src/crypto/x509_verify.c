@@ -39,10 +39,10 @@ void hf_x509_freep(struct hf_x509 **cert)
     hf_x509_free(*cert);
 }
 
-hf_result hf_x509_parse(struct hf_cursor der, struct hf_x509 **ret_cert)
+static hf_result parse_chain(struct hf_x509 *cert, struct hf_cursor der)
 {
-    CLEANUP(hf_x509_freep) struct hf_x509 *cert = calloc(1, sizeof(*cert));
-    if (cert == NULL || (cert->others = sk_X509_new_null()) == NULL)
+    cert->others = sk_X509_new_null();
+    if (cert->others == NULL)
         return HF_FAIL(NO_MEMORY);
     const unsigned char *at = der.at, *end = der.at + der.left;
     for (int i = 0; at < end; i++) {
@@ -58,9 +58,20 @@ hf_result hf_x509_parse(struct hf_cursor der, struct hf_x509 **ret_cert)
             return HF_FAIL(NO_MEMORY);
         }
     }
-    if (cert->leaf == NULL)
-        return HF_FAIL(BAD_ARGUMENT);
-    *ret_cert = TAKE(cert);
+    return cert->leaf == NULL ? HF_FAIL(BAD_ARGUMENT) : HF_DONE;
+}
+
+hf_result hf_x509_parse(struct hf_cursor der, struct hf_x509 **ret_cert)
+{
+    struct hf_x509 *cert = calloc(1, sizeof(*cert));
+    if (cert == NULL)
+        return HF_FAIL(NO_MEMORY);
+    hf_result parsed = parse_chain(cert, der);
+    if (!HF_IS_OK(parsed)) {
+        hf_x509_free(cert);
+        return parsed;
+    }
+    *ret_cert = cert;
     return HF_DONE;
 }
 

@@ -166,7 +166,7 @@ static hf_result check_role_id(struct hf_call *call, struct hf_cursor role_id)
 static hf_result save(struct hf_core *core, struct hf_call *call, const struct hf_role *record,
                       const struct hf_approle *role, struct hf_cursor old_role_id)
 {
-    struct hf_cursor plain;
+    struct hf_cursor plain = {0};
     struct hf_store_outcome outcome;
     CLEANUP(hf_txn_freep) struct hf_txn *txn = NULL;
     TRY(encode(call, role, &plain));

@@ -20,7 +20,7 @@ static hf_result no_token(struct hf_call *call, hf_result result)
 static hf_result token_arg(struct hf_core *core, struct hf_call *call, struct hf_id *ret_accessor,
                            struct hf_cursor *ret_text)
 {
-    struct hf_cursor text;
+    struct hf_cursor text = {0};
     TRY(hf_tree_text(&call->args, "token", &text));
     if (text.left == 0)
         return hf_call_fail(call, HF_BAD_ARGUMENT, "missing token");
@@ -31,7 +31,7 @@ static hf_result token_arg(struct hf_core *core, struct hf_call *call, struct hf
 
 static hf_result accessor_arg(struct hf_call *call, struct hf_id *ret_accessor)
 {
-    struct hf_cursor text;
+    struct hf_cursor text = {0};
     TRY(hf_tree_text(&call->args, "accessor", &text));
     if (text.left == 0)
         return hf_call_fail(call, HF_BAD_ARGUMENT, "missing accessor");
@@ -108,7 +108,7 @@ HF_HANDLER(hf_auth_token_lookup_self)
 HF_HANDLER(hf_auth_token_lookup)
 {
     struct hf_id accessor;
-    struct hf_cursor text;
+    struct hf_cursor text = {0};
     const struct hf_token_info *info;
     TRY(token_arg(core, call, &accessor, &text));
     TRY(no_token(call, hf_token_find(policy_of(core), call->ns, accessor, &info)));
@@ -446,7 +446,7 @@ HF_HANDLER(hf_auth_token_renew_self)
 HF_HANDLER(hf_auth_token_renew)
 {
     struct hf_id accessor;
-    struct hf_cursor text;
+    struct hf_cursor text = {0};
     TRY(token_arg(core, call, &accessor, &text));
     return renew(core, call, accessor, text);
 }
@@ -487,7 +487,7 @@ HF_HANDLER(hf_auth_token_revoke_self)
 static hf_result revoke_named(struct hf_core *core, struct hf_call *call, enum whole whole)
 {
     struct hf_id accessor;
-    struct hf_cursor text;
+    struct hf_cursor text = {0};
     TRY(hf_tree_text(&call->args, "token", &text));
     if (text.left == 0)
         return hf_call_fail(call, HF_BAD_ARGUMENT, "missing token");

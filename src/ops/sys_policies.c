@@ -31,7 +31,7 @@ HF_HANDLER(hf_sys_policy_list)
 
 HF_HANDLER(hf_sys_policy_read)
 {
-    struct hf_cursor name;
+    struct hf_cursor name = {0};
     TRY(name_param(call, &name));
     uint8_t *bytes = hf_scratch_alloc(call->scratch, HF_POLICY_TEXT_MAX);
     if (bytes == NULL)
@@ -73,7 +73,7 @@ static hf_result policy_text(struct hf_call *call, struct hf_cursor *ret_text)
 
 HF_HANDLER(hf_sys_policy_write)
 {
-    struct hf_cursor name, text;
+    struct hf_cursor name = {0}, text = {0};
     struct hf_store_outcome outcome;
     char reason[HF_POLICY_REASON_MAX];
     TRY(name_param(call, &name));
@@ -108,7 +108,7 @@ HF_HANDLER(hf_sys_policy_write)
 
 HF_HANDLER(hf_sys_policy_delete)
 {
-    struct hf_cursor name;
+    struct hf_cursor name = {0};
     struct hf_store_outcome outcome;
     CLEANUP(hf_txn_freep) struct hf_txn *txn = NULL;
     TRY(name_param(call, &name));
@@ -207,7 +207,7 @@ HF_HANDLER(hf_sys_capabilities_self)
 
 HF_HANDLER(hf_sys_capabilities)
 {
-    struct hf_cursor text;
+    struct hf_cursor text = {0};
     struct hf_id accessor;
     const struct hf_token_info *info;
     TRY(hf_tree_text(&call->args, "token", &text));
@@ -224,7 +224,7 @@ HF_HANDLER(hf_sys_capabilities)
 
 HF_HANDLER(hf_sys_capabilities_accessor)
 {
-    struct hf_cursor text;
+    struct hf_cursor text = {0};
     struct hf_id accessor;
     const struct hf_token_info *info;
     TRY(hf_tree_text(&call->args, "accessor", &text));

@@ -291,7 +291,7 @@ static hf_result build(struct hf_acl *acl, const struct hf_acl_rule **rules, siz
     if (acl->wild == NULL || acl->prefixes == NULL || acl->exact == NULL)
         return HF_FAIL(NO_MEMORY);
     if (count != 0)
-        qsort(rules, count, sizeof(*rules), by_pattern);
+        qsort(rules, count, sizeof(void *), by_pattern);
     for (size_t start = 0, end; start < count; start = end) {
         for (end = start + 1; end < count && by_pattern(&rules[start], &rules[end]) == 0;)
             end++;
@@ -304,35 +304,43 @@ static hf_result build(struct hf_acl *acl, const struct hf_acl_rule **rules, siz
     return index_exact(acl);
 }
 
-hf_result hf_acl_compile(struct hf_acl_doc *const *docs, size_t count, struct hf_acl **ret_acl)
+static hf_result join_all(struct hf_acl *acl, struct hf_acl_doc *const *docs, size_t count)
 {
-    CLEANUP(hf_acl_freep) struct hf_acl *acl = calloc(1, sizeof(*acl));
-    if (acl == NULL)
-        return HF_FAIL(NO_MEMORY);
-    acl->docs = keep(acl, count, sizeof(struct hf_acl_doc *));
+    size_t all = 0, filled = 0;
+    acl->docs = keep(acl, count, sizeof(void *));
     if (acl->docs == NULL)
         return HF_FAIL(NO_MEMORY);
-    size_t all = 0;
     for (size_t i = 0; i < count; i++) {
         size_t n;
         (void)hf_acl_doc_rules(docs[i], &n);
         acl->docs[acl->doc_count++] = hf_acl_doc_ref(docs[i]);
         all += n;
     }
-    const struct hf_acl_rule **rules = malloc((all + 1) * sizeof(*rules));
+    const struct hf_acl_rule **rules = malloc((all + 1) * sizeof(void *));
     if (rules == NULL)
         return HF_FAIL(NO_MEMORY);
-    size_t at = 0;
     for (size_t i = 0; i < count; i++) {
         size_t n;
         const struct hf_acl_rule *of = hf_acl_doc_rules(docs[i], &n);
-        for (size_t j = 0; j < n; j++)
-            rules[at++] = &of[j];
+        for (size_t j = 0; j < n && filled < all; j++)
+            rules[filled++] = &of[j];
     }
-    hf_result built = build(acl, rules, all);
+    hf_result built = build(acl, rules, filled);
     free(rules);
-    TRY(built);
-    *ret_acl = TAKE(acl);
+    return built;
+}
+
+hf_result hf_acl_compile(struct hf_acl_doc *const *docs, size_t count, struct hf_acl **ret_acl)
+{
+    struct hf_acl *acl = calloc(1, sizeof(*acl));
+    if (acl == NULL)
+        return HF_FAIL(NO_MEMORY);
+    hf_result joined = join_all(acl, docs, count);
+    if (!HF_IS_OK(joined)) {
+        hf_acl_free(acl);
+        return joined;
+    }
+    *ret_acl = acl;
     return HF_DONE;
 }
 

@@ -57,6 +57,7 @@ static hf_result load_identity(struct hf_policy *policy, struct hf_cursor ns, st
                                struct token **ret_token)
 {
     CLEANUP(token_freep) struct token *token = NULL;
+    uint64_t removals = token_cache_removals(policy->cache);
     hf_result loaded = token_load(policy, accessor, &token);
     if (loaded.code == HF_NOT_FOUND)
         return HF_FAIL(DENIED);
@@ -64,6 +65,7 @@ static hf_result load_identity(struct hf_policy *policy, struct hf_cursor ns, st
     if (!hf_ct_equal(token->hash, hash, TOKEN_HASH) || !policy_same_ns(token->info.ns, ns) ||
         token->state != TOKEN_ALIVE || token_expired(policy, token))
         return HF_FAIL(DENIED);
+    TRY(token_lineage(policy, token));
     memcpy(token->fast, fast, FAST_HASH);
     struct token *given = token;
     if (token->info.num_uses != 0) {
@@ -71,7 +73,7 @@ static hf_result load_identity(struct hf_policy *policy, struct hf_cursor ns, st
         hf_epoch_retire(TAKE(token), token_release); /* never cached: each use asks the store */
     } else {
         struct still still = {policy, token};
-        token_cache_add(policy->cache, TAKE(token), still_there, &still);
+        token_cache_add(policy->cache, TAKE(token), removals, still_there, &still);
     }
     *ret_token = given;
     return HF_DONE;

@@ -9,7 +9,7 @@
 #include "policy/cidr.h"
 #include "policy/token.h"
 
-enum { TOKEN_HASH = 32, FAST_HASH = 32, NS_LEN = 16, CONFLICT_TRIES = 8 };
+enum { TOKEN_HASH = 32, FAST_HASH = 32, NS_LEN = 16, CONFLICT_TRIES = 8, LINEAGE_MAX = 32 };
 enum token_state { TOKEN_ALIVE = 0, TOKEN_REVOKING = 1 }; /* stored numbers */
 
 /* A token as loaded: immutable but for the atomics. Freed through the epoch. */
@@ -23,6 +23,8 @@ struct token {
     int64_t boot_expires_ns; /* by the clock that nobody can set; 0: never */
     struct hf_cidr cidrs[HF_TOKEN_CIDRS_MAX];
     size_t cidr_count;
+    struct hf_id *ancestors; /* parent first; filled by token_lineage */
+    size_t ancestor_count;
     struct hf_acl *_Atomic acl;
     atomic_ullong acl_generation; /* of the policies that acl was made of; 0: none yet */
     atomic_bool touched;
@@ -35,10 +37,14 @@ struct token_cache;
 hf_result token_cache_new(struct token_cache **ret_cache);
 void token_cache_free(struct token_cache *cache); /* nobody reads any more */
 struct token *token_cache_find(struct token_cache *cache, const uint8_t fast[FAST_HASH]);
-/* Takes the token. A token with the same accessor is replaced. still_there is asked under the lock that removal
- * takes; where it says no, the token is not kept (it lives till the epoch section ends). */
-void token_cache_add(struct token_cache *cache, struct token *token, bool (*still_there)(void *arg),
-                     void *arg);
+/* Grows with every removal. Taken before a token is loaded, it tells the cache whether any was revoked meanwhile. */
+uint64_t token_cache_removals(struct token_cache *cache);
+/* Takes the token. A token with the same accessor is replaced. Where something was removed since `removals` was
+ * taken, or still_there says no (asked under the lock that removal takes), the token is not kept: it lives till the
+ * epoch section ends. */
+void token_cache_add(struct token_cache *cache, struct token *token, uint64_t removals,
+                     bool (*still_there)(void *arg), void *arg);
+/* The token and all that descend from it. */
 void token_cache_remove(struct token_cache *cache, struct hf_id accessor);
 uint64_t token_cache_count(struct token_cache *cache);
 
@@ -98,6 +104,9 @@ void token_freep(struct token **token);
 void token_name(struct hf_id parent, struct hf_id self, uint8_t ret_name[static 65]);
 /* Loads it whatever its state. Fails: NOT_FOUND, CORRUPT, STORE_*. */
 hf_result token_load(struct hf_policy *policy, struct hf_id accessor, struct token **ret_token);
+/* Finds its ancestors, from the records themselves: a list that the store cuts short cannot keep a child alive
+ * whose parent was revoked. Fails: DENIED where one is gone, ended, or there are more than LINEAGE_MAX. */
+hf_result token_lineage(struct hf_policy *policy, struct token *token);
 bool token_expired(const struct hf_policy *policy, const struct token *token);
 hf_result token_commit(const struct hf_commit *commit, struct hf_txn *txn);
 /* Puts the token's record with what info says now. */

@@ -101,8 +101,9 @@ static hf_result check_spec(const struct hf_token_spec *spec)
 static hf_result check_parent(struct hf_policy *policy, const struct hf_identity *parent)
 {
     CLEANUP(token_freep) struct token *token = NULL;
-    if (hf_identity_token(parent)->num_uses != 0)
-        return HF_FAIL(BAD_ARGUMENT); /* a token of limited use makes none */
+    const struct token *known = parent->inner;
+    if (known->info.num_uses != 0 || known->ancestor_count + 1 >= LINEAGE_MAX)
+        return HF_FAIL(BAD_ARGUMENT); /* a token of limited use makes none, and generations are bounded */
     hf_result loaded = token_load(policy, parent->accessor, &token);
     if (loaded.code == HF_NOT_FOUND)
         return HF_FAIL(DENIED);
@@ -197,6 +198,10 @@ hf_result hf_token_find(struct hf_policy *policy, struct hf_cursor ns, struct hf
     TRY(token_load(policy, accessor, &token));
     if (!policy_same_ns(token->info.ns, ns) || token->state != TOKEN_ALIVE || token_expired(policy, token))
         return HF_FAIL(NOT_FOUND);
+    hf_result lineage = token_lineage(policy, token);
+    if (lineage.code == HF_DENIED)
+        return HF_FAIL(NOT_FOUND);
+    TRY(lineage);
     *ret_info = &token->info;
     hf_epoch_retire(TAKE(token), token_release);
     return HF_DONE;

@@ -20,6 +20,8 @@ struct token_cache {
     pthread_mutex_t mutex;
     unsigned hand;
     atomic_ullong count;
+    atomic_ullong removals;
+    size_t children; /* cached tokens that have ancestors; under the mutex */
 };
 
 static size_t set_of(const uint8_t *hash)
@@ -82,6 +84,7 @@ static void remove_token(struct token_cache *cache, struct token *token)
     clear_way(&cache->by_text[set_of(token->fast)], token);
     clear_way(&cache->by_accessor[set_of(token->info.accessor.bytes)], token);
     atomic_fetch_sub_explicit(&cache->count, 1, memory_order_relaxed);
+    cache->children -= token->ancestor_count != 0;
     hf_epoch_retire(token, token_release);
 }
 
@@ -113,11 +116,35 @@ static size_t free_way(struct token_cache *cache, struct set *set)
     return way;
 }
 
-void token_cache_add(struct token_cache *cache, struct token *token, bool (*still_there)(void *arg),
-                     void *arg)
+static bool descends(const struct token *token, struct hf_id from)
+{
+    for (size_t i = 0; i < token->ancestor_count; i++)
+        if (memcmp(token->ancestors[i].bytes, from.bytes, sizeof(from.bytes)) == 0) /* public */
+            return true;
+    return false;
+}
+
+static void remove_descendants(struct token_cache *cache, struct hf_id accessor)
+{
+    for (size_t s = 0; s < SETS && cache->children != 0; s++) {
+        for (size_t w = 0; w < WAYS; w++) {
+            struct token *token = atomic_load_explicit(&cache->by_accessor[s].ways[w], memory_order_relaxed);
+            if (token != NULL && descends(token, accessor))
+                remove_token(cache, token);
+        }
+    }
+}
+
+uint64_t token_cache_removals(struct token_cache *cache)
+{
+    return atomic_load(&cache->removals);
+}
+
+void token_cache_add(struct token_cache *cache, struct token *token, uint64_t removals,
+                     bool (*still_there)(void *arg), void *arg)
 {
     pthread_mutex_lock(&cache->mutex);
-    if (!still_there(arg)) {
+    if (atomic_load(&cache->removals) != removals || !still_there(arg)) {
         hf_epoch_retire(token, token_release);
     } else {
         remove_accessor(cache, token->info.accessor);
@@ -128,6 +155,7 @@ void token_cache_add(struct token_cache *cache, struct token *token, bool (*stil
         atomic_store_explicit(&accessor->ways[other], token, memory_order_relaxed);
         atomic_store_explicit(&text->ways[at], token, memory_order_release);
         atomic_fetch_add_explicit(&cache->count, 1, memory_order_relaxed);
+        cache->children += token->ancestor_count != 0;
     }
     pthread_mutex_unlock(&cache->mutex);
 }
@@ -135,7 +163,9 @@ void token_cache_add(struct token_cache *cache, struct token *token, bool (*stil
 void token_cache_remove(struct token_cache *cache, struct hf_id accessor)
 {
     pthread_mutex_lock(&cache->mutex);
+    atomic_fetch_add(&cache->removals, 1);
     remove_accessor(cache, accessor);
+    remove_descendants(cache, accessor);
     pthread_mutex_unlock(&cache->mutex);
 }
 

@@ -203,9 +203,7 @@ static hf_result read_token(struct hf_policy *policy, const struct hf_record *re
     TRY(read_lists(token, &map));
     token->rev = record->rev;
     token->state = record->state == TOKEN_ALIVE ? TOKEN_ALIVE : TOKEN_REVOKING;
-    uint64_t parent_rev;
-    if (!info->orphan && !hf_record_exists(policy->records, HF_TABLE_TOKEN, info->parent, &parent_rev))
-        info->orphan = true; /* the parent was revoked alone */
+
     if (info->expires_ns != 0) {
         int64_t left = info->expires_ns - hf_wall_ns(policy->clock);
         token->boot_expires_ns = HF_MAX(hf_boot_ns(policy->clock) + left, INT64_C(1));
@@ -251,14 +249,17 @@ hf_result token_decode(struct hf_policy *policy, const struct hf_record *record,
     return HF_DONE;
 }
 
-void token_release(void *token)
+void token_release(void *object)
 {
+    struct token *token = object;
+    if (token != NULL)
+        free(token->ancestors);
     free(token);
 }
 
 void token_freep(struct token **token)
 {
-    free(*token);
+    token_release(*token);
 }
 
 hf_result token_load(struct hf_policy *policy, struct hf_id accessor, struct token **ret_token)
@@ -266,6 +267,36 @@ hf_result token_load(struct hf_policy *policy, struct hf_id accessor, struct tok
     CLEANUP(hf_record_done) struct hf_record record = {0};
     TRY(hf_record_load(policy->records, HF_TABLE_TOKEN, accessor, &record));
     return token_decode(policy, &record, ret_token);
+}
+
+static hf_result next_ancestor(struct hf_policy *policy, struct token *token, struct hf_id *up,
+                               bool *ret_more)
+{
+    CLEANUP(token_freep) struct token *ancestor = NULL;
+    hf_result loaded = token_load(policy, *up, &ancestor);
+    if (loaded.code == HF_NOT_FOUND)
+        return HF_FAIL(DENIED);
+    TRY(loaded);
+    if (ancestor->state != TOKEN_ALIVE || token_expired(policy, ancestor))
+        return HF_FAIL(DENIED);
+    token->ancestors[token->ancestor_count++] = *up;
+    *ret_more = !ancestor->info.orphan;
+    *up = ancestor->info.parent;
+    return HF_DONE;
+}
+
+hf_result token_lineage(struct hf_policy *policy, struct token *token)
+{
+    struct hf_id up = token->info.parent;
+    bool more = !token->info.orphan;
+    if (!more)
+        return HF_DONE;
+    token->ancestors = calloc(LINEAGE_MAX, sizeof(*token->ancestors));
+    if (token->ancestors == NULL)
+        return HF_FAIL(NO_MEMORY);
+    while (more && token->ancestor_count < LINEAGE_MAX)
+        TRY(next_ancestor(policy, token, &up, &more));
+    return more ? HF_FAIL(DENIED) : HF_DONE;
 }
 
 bool token_expired(const struct hf_policy *policy, const struct token *token)

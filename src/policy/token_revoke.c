@@ -1,6 +1,9 @@
 /* Revocation. A token without children goes in one commit. One with children: each token of the tree is first marked,
  * so that it is refused and can have no new child, then all are removed, children before parents, and the one that was
- * asked for last, with the audit leaf. What breaks off in the middle is found by tidy: a marked token is due at once. */
+ * asked for last, with the audit leaf. What breaks off in the middle is found by tidy: a marked token is due at once.
+ *
+ * From the mark on, or the removal, its descendants are refused too, listed or not: a token is only as good as all its
+ * ancestors (token_lineage). The lists serve to clean up. Children may live in other namespaces than their parents. */
 #include <stdlib.h>
 
 #include "base/encode.h"
@@ -51,8 +54,8 @@ static bool take_child(void *arg, struct hf_cursor name, struct hf_id id)
     return add(page->tree, id);
 }
 
-static hf_result list_children(struct hf_policy *policy, struct hf_cursor ns, struct hf_id parent,
-                               uint32_t limit, struct tree *tree)
+static hf_result list_children(struct hf_policy *policy, struct hf_id parent, uint32_t limit,
+                               struct tree *tree)
 {
     enum { PAGE = 1000 };
     uint8_t prefix[33];
@@ -60,10 +63,10 @@ static hf_result list_children(struct hf_policy *policy, struct hf_cursor ns, st
     hf_hex_encode(&text, hf_cursor(parent.bytes, sizeof(parent.bytes)));
     hf_buf_u8(&text, '/');
     struct page page = {.tree = tree};
-    struct hf_cursor after = {0};
+    struct hf_cursor after = {0}, any_ns = {0};
     do {
         page.seen = 0;
-        TRY(hf_record_names(policy->records, HF_TABLE_TOKEN, ns, hf_buf_cursor(&text), after,
+        TRY(hf_record_names(policy->records, HF_TABLE_TOKEN, any_ns, hf_buf_cursor(&text), after,
                             HF_MIN(limit, (uint32_t)PAGE), take_child, &page));
         if (tree->out_of_memory)
             return HF_FAIL(NO_MEMORY);
@@ -72,10 +75,10 @@ static hf_result list_children(struct hf_policy *policy, struct hf_cursor ns, st
     return HF_DONE;
 }
 
-static hf_result has_children(struct hf_policy *policy, struct hf_cursor ns, struct hf_id parent, bool *ret)
+static hf_result has_children(struct hf_policy *policy, struct hf_id parent, bool *ret)
 {
     CLEANUP(tree_done) struct tree tree = {0};
-    TRY(list_children(policy, ns, parent, 1, &tree));
+    TRY(list_children(policy, parent, 1, &tree));
     *ret = tree.count != 0;
     return HF_DONE;
 }
@@ -138,7 +141,7 @@ static hf_result mark(struct hf_policy *policy, const struct hf_id *tokens, size
 }
 
 /* Grows the tree from its first token till it has all descendants, each marked. */
-static hf_result mark_all(struct hf_policy *policy, struct hf_cursor ns, struct tree *tree)
+static hf_result mark_all(struct hf_policy *policy, struct tree *tree)
 {
     for (size_t at = 0; at < tree->count;) {
         size_t batch = HF_MIN(tree->count - at, (size_t)BATCH);
@@ -147,36 +150,40 @@ static hf_result mark_all(struct hf_policy *policy, struct hf_cursor ns, struct 
         pthread_rwlock_unlock(&policy->tree);
         TRY(marked);
         for (size_t end = at + batch; at < end; at++)
-            TRY(list_children(policy, ns, tree->tokens[at], UINT32_MAX, tree));
+            TRY(list_children(policy, tree->tokens[at], UINT32_MAX, tree));
     }
     return HF_DONE;
 }
 
-static hf_result revoke_tree(struct hf_policy *policy, struct hf_cursor ns, struct hf_id accessor,
-                             const struct hf_commit *commit)
+static hf_result fell(struct hf_policy *policy, struct tree *tree, const struct hf_commit *commit)
 {
-    CLEANUP(tree_done) struct tree tree = {0};
-    if (!add(&tree, accessor))
-        return HF_FAIL(NO_MEMORY);
-    TRY(mark_all(policy, ns, &tree));
-    while (tree.count > 1) {
-        size_t batch = HF_MIN(tree.count - 1, (size_t)BATCH);
-        TRY(remove_tokens(policy, tree.tokens + tree.count - batch, batch, NULL));
-        tree.count -= batch;
+    TRY(mark_all(policy, tree));
+    while (tree->count > 1) {
+        size_t batch = HF_MIN(tree->count - 1, (size_t)BATCH);
+        TRY(remove_tokens(policy, tree->tokens + tree->count - batch, batch, NULL));
+        tree->count -= batch;
     }
-    return remove_tokens(policy, tree.tokens, 1, commit);
+    return remove_tokens(policy, tree->tokens, 1, commit);
+}
+
+static hf_result revoke_tree(struct hf_policy *policy, struct hf_id accessor, const struct hf_commit *commit)
+{
+    struct tree tree = {0};
+    hf_result done = add(&tree, accessor) ? fell(policy, &tree, commit) : HF_FAIL(NO_MEMORY);
+    tree_done(&tree);
+    return done;
 }
 
 /* Removes it where it has no children; ret_done false where it has. */
-static hf_result revoke_leaf(struct hf_policy *policy, struct hf_cursor ns, struct hf_id accessor,
-                             const struct hf_commit *commit, bool *ret_done)
+static hf_result revoke_leaf(struct hf_policy *policy, struct hf_id accessor, const struct hf_commit *commit,
+                             bool *ret_done)
 {
     bool children = false;
-    TRY(has_children(policy, ns, accessor, &children));
+    TRY(has_children(policy, accessor, &children));
     if (children)
         return HF_DONE;
     pthread_rwlock_wrlock(&policy->tree); /* look again where none can be made: a leaf stays one */
-    hf_result done = has_children(policy, ns, accessor, &children);
+    hf_result done = has_children(policy, accessor, &children);
     if (HF_IS_OK(done) && !children) {
         done = remove_tokens(policy, &accessor, 1, commit);
         *ret_done = HF_IS_OK(done);
@@ -185,12 +192,11 @@ static hf_result revoke_leaf(struct hf_policy *policy, struct hf_cursor ns, stru
     return done;
 }
 
-static hf_result revoke(struct hf_policy *policy, struct hf_cursor ns, struct hf_id accessor,
-                        const struct hf_commit *commit)
+static hf_result revoke(struct hf_policy *policy, struct hf_id accessor, const struct hf_commit *commit)
 {
     bool done = false;
-    TRY(revoke_leaf(policy, ns, accessor, commit, &done));
-    return done ? HF_DONE : revoke_tree(policy, ns, accessor, commit);
+    TRY(revoke_leaf(policy, accessor, commit, &done));
+    return done ? HF_DONE : revoke_tree(policy, accessor, commit);
 }
 
 /* The same namespace, and not on its way out already by another hand. */
@@ -205,15 +211,51 @@ hf_result hf_token_revoke(struct hf_policy *policy, struct hf_cursor ns, struct 
                           const struct hf_commit *commit)
 {
     TRY(check_there(policy, ns, accessor));
-    return revoke(policy, ns, accessor, commit);
+    return revoke(policy, accessor, commit);
+}
+
+static hf_result let_go_once(struct hf_policy *policy, const struct hf_id *tokens, size_t count)
+{
+    CLEANUP(hf_txn_freep) struct hf_txn *txn = NULL;
+    TRY(hf_txn_begin(policy->records, &txn));
+    size_t changed = 0;
+    for (size_t i = 0; i < count; i++) {
+        CLEANUP(token_freep) struct token *token = NULL;
+        hf_result loaded = token_load(policy, tokens[i], &token);
+        if (loaded.code == HF_NOT_FOUND)
+            continue;
+        TRY(loaded);
+        token->info.orphan = true;
+        token->info.parent = (struct hf_id){{0}};
+        TRY(token_put(txn, &token->info, token->hash, token->rev, token->state,
+                      token->state == TOKEN_ALIVE ? token->info.expires_ns : hf_wall_ns(policy->clock)));
+        changed++;
+    }
+    return changed == 0 ? HF_DONE : token_commit(NULL, txn);
+}
+
+static hf_result let_children_go(struct hf_policy *policy, struct hf_id parent)
+{
+    CLEANUP(tree_done) struct tree children = {0};
+    TRY(list_children(policy, parent, UINT32_MAX, &children));
+    for (size_t at = 0, batch; at < children.count; at += batch) {
+        batch = HF_MIN(children.count - at, (size_t)BATCH);
+        hf_result done = HF_FAIL(CONFLICT);
+        for (unsigned i = 0; i < CONFLICT_TRIES && done.code == HF_CONFLICT; i++)
+            done = let_go_once(policy, children.tokens + at, batch);
+        TRY(done);
+    }
+    return HF_DONE;
 }
 
 hf_result hf_token_revoke_orphan(struct hf_policy *policy, struct hf_cursor ns, struct hf_id accessor,
                                  const struct hf_commit *commit)
 {
     TRY(check_there(policy, ns, accessor));
-    pthread_rwlock_wrlock(&policy->tree); /* a child made now would believe in its parent */
-    hf_result done = remove_tokens(policy, &accessor, 1, commit);
+    pthread_rwlock_wrlock(&policy->tree); /* no child is made that would not be let go */
+    hf_result done = let_children_go(policy, accessor);
+    if (HF_IS_OK(done))
+        done = remove_tokens(policy, &accessor, 1, commit);
     pthread_rwlock_unlock(&policy->tree);
     return done;
 }
@@ -253,7 +295,7 @@ static hf_result tidy_token(struct hf_policy *policy, struct hf_id id, int64_t n
     bool over = token->info.expires_ns != 0 && token->info.expires_ns <= now_ns;
     if (!over && token->state == TOKEN_ALIVE)
         return HF_DONE;
-    return revoke(policy, token->info.ns, id, NULL);
+    return revoke(policy, id, NULL);
 }
 
 static hf_result tidy_secret_id(struct hf_policy *policy, struct hf_id id, int64_t now_ns)

@@ -395,6 +395,102 @@ static void revoking_a_parent_revokes_the_tree(void **state)
         assert_int_equal(who(h, &tree[i], true), HF_DENIED);
 }
 
+static bool count_one(void *arg, struct hf_id accessor)
+{
+    (void)accessor;
+    ++*(size_t *)arg;
+    return true;
+}
+
+/* A store that leaves out what is asked for by prefix. */
+static bool hiding;
+static struct hf_store_ops lying_ops;
+static const struct hf_store_ops *honest_ops;
+
+static hf_result lying_list(struct hf_store *self, const struct hf_list_query *query, hf_row_fn each,
+                            void *arg)
+{
+    return hiding && query->prefix.left != 0 ? HF_DONE : honest_ops->list(self, query, each, arg);
+}
+
+static void a_child_that_the_store_hides_goes_with_its_parent(void **state)
+{
+    struct house *h = *state;
+    struct text parent = make(h, "p", NULL), child = make(h, "p", &parent), below = make(h, "p", &child);
+    assert_int_equal(who(h, &parent, true), HF_OK);
+    assert_int_equal(who(h, &child, true), HF_OK);
+    assert_int_equal(who(h, &below, true), HF_OK); /* in memory */
+    honest_ops = h->store->ops;
+    lying_ops = *honest_ops;
+    lying_ops.list = lying_list;
+    h->store->ops = &lying_ops;
+    hiding = true;
+    assert_int_equal(hf_token_revoke(h->policy, ns(), accessor_of(h, &parent), NULL).code, HF_OK);
+    assert_int_equal(who(h, &child, true), HF_DENIED);
+    assert_int_equal(who(h, &below, true), HF_DENIED);
+    const struct hf_token_info *info;
+    assert_int_equal(hf_token_find(h->policy, ns(), accessor_of(h, &below), &info).code, HF_NOT_FOUND);
+    hiding = false;
+    h->store->ops = honest_ops;
+}
+
+static void a_childs_end_is_its_parents(void **state)
+{
+    struct house *h = *state;
+    struct hf_cursor p = hf_cursor_text("p");
+    struct hf_token_spec spec = spec_of(&p, 1);
+    struct text parent = make(h, "p", NULL), child;
+    assert_int_equal(hf_identity_of(h->policy, ns(), cursor_of(&parent), true, &spec.parent).code, HF_OK);
+    spec.ttl_ns = 7000 * HF_SECOND;
+    assert_int_equal(create(h, &spec, &child).code, HF_OK);
+    pass(3600);
+    assert_int_equal(who(h, &child, true), HF_DENIED);
+}
+
+static void generations_are_bounded(void **state)
+{
+    struct house *h = *state;
+    struct hf_cursor p = hf_cursor_text("p");
+    struct text line[64] = {make(h, "p", NULL)};
+    size_t n = 1;
+    for (;; n++) {
+        struct hf_token_spec spec = spec_of(&p, 1);
+        assert_true(n < HF_ARRAY_LEN(line));
+        assert_int_equal(hf_identity_of(h->policy, ns(), cursor_of(&line[n - 1]), true, &spec.parent).code,
+                         HF_OK);
+        hf_result made = create(h, &spec, &line[n]);
+        if (made.code == HF_BAD_ARGUMENT)
+            break;
+        assert_int_equal(made.code, HF_OK);
+    }
+    assert_true(n >= 16);
+    assert_int_equal(hf_token_revoke(h->policy, ns(), accessor_of(h, &line[1]), NULL).code, HF_OK);
+    assert_int_equal(who(h, &line[0], true), HF_OK);
+    for (size_t i = 1; i < n; i++)
+        assert_int_equal(who(h, &line[i], true), HF_DENIED);
+}
+
+/* A token may make children in namespaces below its own; they go with it all the same. */
+static void children_in_other_namespaces_go_too(void **state)
+{
+    struct house *h = *state;
+    static const uint8_t below[16] = {7};
+    struct hf_cursor p = hf_cursor_text("p");
+    struct hf_token_spec spec = spec_of(&p, 1);
+    struct text parent = make(h, "p", NULL), child;
+    const struct hf_identity *identity;
+    assert_int_equal(hf_identity_of(h->policy, ns(), cursor_of(&parent), true, &spec.parent).code, HF_OK);
+    spec.ns = hf_cursor(below, sizeof(below));
+    assert_int_equal(create(h, &spec, &child).code, HF_OK);
+    assert_int_equal(hf_identity_of(h->policy, spec.ns, cursor_of(&child), true, &identity).code, HF_OK);
+    assert_int_equal(who(h, &child, true), HF_DENIED); /* not here */
+    assert_int_equal(hf_token_revoke(h->policy, ns(), accessor_of(h, &parent), NULL).code, HF_OK);
+    assert_int_equal(hf_identity_of(h->policy, spec.ns, cursor_of(&child), true, &identity).code, HF_DENIED);
+    size_t left = 0;
+    assert_int_equal(hf_token_accessors(h->policy, spec.ns, count_one, &left).code, HF_OK);
+    assert_int_equal(left, 0);
+}
+
 static void revoking_alone_leaves_orphans(void **state)
 {
     struct house *h = *state;
@@ -463,13 +559,6 @@ static void no_child_slips_through_a_revocation(void **state)
     for (size_t i = 0; i < HF_ARRAY_LEN(threads); i++)
         for (size_t j = 0; j < m.count[i]; j++)
             assert_int_equal(who(h, &m.made[i][j], true), HF_DENIED);
-}
-
-static bool count_one(void *arg, struct hf_id accessor)
-{
-    (void)accessor;
-    ++*(size_t *)arg;
-    return true;
 }
 
 static size_t count_tokens(struct house *h)
@@ -746,6 +835,10 @@ int main(void)
         HOUSE_TEST(uses_are_counted_to_the_last),
         HOUSE_TEST(threads_share_the_uses),
         HOUSE_TEST(revoking_a_parent_revokes_the_tree),
+        HOUSE_TEST(a_child_that_the_store_hides_goes_with_its_parent),
+        HOUSE_TEST(a_childs_end_is_its_parents),
+        HOUSE_TEST(generations_are_bounded),
+        HOUSE_TEST(children_in_other_namespaces_go_too),
         HOUSE_TEST(revoking_alone_leaves_orphans),
         HOUSE_TEST(a_revoked_parent_makes_no_child),
         HOUSE_TEST(no_child_slips_through_a_revocation),
