@@ -77,6 +77,11 @@ struct hf_export_verdict {
  * export, or cut inside an entry; another log's). Over 1,000,000 entries/s. */
 hf_result hf_export_verify(struct hf_cursor export_bytes, struct hf_cursor checkpoint_note,
                            const struct hf_tlog_signer *keys, struct hf_export_verdict *ret_verdict);
+/* Makes the .tlog-proof of one entry from an export and a checkpoint alone, its leaf as `extra`; the export must reach
+ * to the checkpoint's size. Fails: BAD_SIGNATURE (the checkpoint's signatures do not hold, or the entry is not in the
+ * log: verify says why), NOT_FOUND (no such entry in the export), TRUNCATED, BAD_ARGUMENT, NO_MEMORY. */
+hf_result hf_export_prove(struct hf_cursor export_bytes, struct hf_cursor checkpoint_note,
+                          const struct hf_tlog_signer *keys, uint64_t index, struct hf_buf *out_proof);
 /* "entry 17 was altered" */
 void hf_export_finding_text(struct hf_buf *out, const struct hf_export_finding *finding);
 

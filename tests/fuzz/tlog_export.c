@@ -62,6 +62,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             CHECK(!text.overflow && text.len != 0);
         }
     }
+    static uint8_t proof_bytes[16384];
+    struct hf_buf proof = hf_buf(proof_bytes, sizeof(proof_bytes));
+    CHECK(!HF_IS_OK(hf_export_prove(in, hf_buf_cursor(&note), &signer, size % 5, &proof)));
     try_opening(in);
     return 0;
 }

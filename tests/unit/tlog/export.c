@@ -360,6 +360,46 @@ static void another_logs_export_is_refused(void **state)
         HF_TRUNCATED);
 }
 
+/* From any part of the log that reaches its end, and none from one that was changed. */
+static void proofs_are_made_offline(void **state)
+{
+    (void)state;
+    static const unsigned firsts[] = {0, 1, 37, 128, 255, 256, 299};
+    static uint8_t text_bytes[16384];
+    const struct hf_tlog_signer signer = keys();
+    for (size_t i = 0; i < HF_ARRAY_LEN(firsts); i++) {
+        struct hf_cursor all = write_export(&good, firsts[i], false);
+        for (uint64_t index = firsts[i]; index < ENTRIES; index += 1 + index % 7) {
+            struct hf_buf text = hf_buf(text_bytes, sizeof(text_bytes));
+            struct hf_cursor extra, at;
+            struct hf_tlog_proof proof;
+            struct hf_tlog_checkpoint cp;
+            uint64_t which;
+            assert_int_equal(hf_export_prove(all, hf_buf_cursor(&note), &signer, index, &text).code, HF_OK);
+            assert_int_equal(hf_tlog_proof_open(hf_buf_cursor(&text), &extra, &which, &proof, &at).code,
+                             HF_OK);
+            assert_int_equal(which, index);
+            assert_int_equal(hf_tlog_checkpoint_open(at, &signer, &cp).code, HF_OK);
+            assert_int_equal(
+                hf_tlog_check_inclusion(index, cp.size, good.hashes[index], &proof, cp.root).code, HF_OK);
+        }
+        struct hf_buf text = hf_buf(text_bytes, sizeof(text_bytes));
+        assert_int_equal(hf_export_prove(all, hf_buf_cursor(&note), &signer, ENTRIES, &text).code,
+                         HF_NOT_FOUND);
+        if (firsts[i] != 0)
+            assert_int_equal(hf_export_prove(all, hf_buf_cursor(&note), &signer, firsts[i] - 1, &text).code,
+                             HF_NOT_FOUND);
+    }
+    struct parts *p = copy();
+    struct hf_buf text = hf_buf(text_bytes, sizeof(text_bytes));
+    p->entries[50].leaf[20] ^= 1;
+    struct hf_cursor changed = write_export(p, 0, false);
+    assert_int_equal(hf_export_prove(changed, hf_buf_cursor(&note), &signer, 50, &text).code,
+                     HF_BAD_SIGNATURE);
+    assert_int_equal(hf_export_prove(changed, hf_buf_cursor(&note), &signer, 51, &text).code,
+                     HF_BAD_SIGNATURE);
+}
+
 /* ---- entries themselves ---- */
 
 static void details_come_back(void **state)
@@ -418,6 +458,7 @@ int main(void)
         cmocka_unit_test(every_changed_byte_is_found),
         cmocka_unit_test(what_comes_after_the_checkpoint_is_not_covered),
         cmocka_unit_test(another_logs_export_is_refused),
+        cmocka_unit_test(proofs_are_made_offline),
         cmocka_unit_test(details_come_back),
     };
     return cmocka_run_group_tests(tests, make_log, free_log);
