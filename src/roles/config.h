@@ -1,4 +1,4 @@
-/* The configuration file: HCL (or its JSON form), see holdfastd.hcl(5). Unknown keys are errors, and every error
+/* The configuration file: HCL (or its JSON form), see holdfast.hcl(5). Unknown keys are errors, and every error
  * has a line and a reason. The supervisor reads the file once and hands its text to each role, which parses it
  * again: no role opens it. */
 #ifndef HF_ROLES_CONFIG_H

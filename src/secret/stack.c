@@ -11,7 +11,7 @@ enum {
     GAP_DEEP = 64 << 10, /* ... and each DEEP_EVERY times so much below the deepest end that was ever seen */
     DEEP_EVERY = 64,
     LOOK = 256,
-    WARM = 64 << 10, /* that is touched at once; the rest of a thread's stack may never cost a page */
+    WARM = 32 << 10, /* that is touched at once; the rest of a thread's stack may never cost a page */
 };
 
 #if !defined(HF_SANITIZE) && (defined(__x86_64__) || defined(__aarch64__))
