@@ -16,19 +16,19 @@ static hf_result open_or_null(struct hf_cursor bytes, struct hf_tree *ret)
     return bytes.left == 0 ? HF_DONE : hf_tree_open(bytes, ret);
 }
 
-hf_result hf_http_answer_max(const struct hf_wire_answer *answer, size_t *ret_max)
+hf_result hf_http_answer_open(struct hf_cursor frame_body, struct hf_http_answer *ret_answer)
 {
-    enum { ENVELOPE = 512, SMALL = 4096, WORST = 6 }; /* one encoded byte gives at most six characters */
-    struct hf_tree tree, warnings;
-    if (answer->tree.left + answer->warnings.left <= SMALL) { /* not worth a look */
-        *ret_max = ENVELOPE + 2 * WORST * (answer->tree.left + answer->warnings.left);
-        return HF_DONE;
-    }
-    TRY(open_or_null(answer->tree, &tree));
-    TRY(open_or_null(answer->warnings, &warnings));
-    size_t body = hf_tree_json_max(&tree);
-    *ret_max = ENVELOPE + hf_tree_json_max(&warnings) + body * (answer->shape == HF_ANSWER_BOTH ? 2 : 1);
-    return HF_DONE;
+    TRY(hf_wire_answer_read(frame_body, &ret_answer->wire));
+    TRY(open_or_null(ret_answer->wire.tree, &ret_answer->tree));
+    return open_or_null(ret_answer->wire.warnings, &ret_answer->warnings);
+}
+
+size_t hf_http_answer_max(const struct hf_http_answer *answer)
+{
+    enum { ENVELOPE = 256 };
+    size_t body = hf_tree_json_max(&answer->tree);
+    return ENVELOPE + hf_tree_json_max(&answer->warnings) +
+           body * (answer->wire.shape == HF_ANSWER_BOTH ? 2 : 1);
 }
 
 static void put_id(struct hf_buf *out, struct hf_id id)
@@ -65,10 +65,10 @@ static void put_members(struct hf_buf *out, const struct hf_tree *data)
     }
 }
 
-static void put_envelope(const struct hf_wire_answer *answer, const struct hf_tree *tree,
-                         const struct hf_tree *warnings, struct hf_id id, struct hf_buf *out)
+static void put_envelope(const struct hf_http_answer *answer, struct hf_id id, struct hf_buf *out)
 {
-    bool auth = answer->shape == HF_ANSWER_AUTH;
+    const struct hf_tree *tree = &answer->tree;
+    bool auth = answer->wire.shape == HF_ANSWER_AUTH;
     TEXT(out, "{\"request_id\":\"");
     put_id(out, id);
     TEXT(out, "\",\"lease_id\":\"\",\"renewable\":false,\"lease_duration\":0,\"data\":");
@@ -77,13 +77,13 @@ static void put_envelope(const struct hf_wire_answer *answer, const struct hf_tr
     else
         hf_tree_to_json(tree, out);
     TEXT(out, ",\"wrap_info\":null,\"warnings\":");
-    hf_tree_to_json(warnings, out);
+    hf_tree_to_json(&answer->warnings, out);
     TEXT(out, ",\"auth\":");
     if (auth)
         hf_tree_to_json(tree, out);
     else
         TEXT(out, "null");
-    if (answer->shape == HF_ANSWER_BOTH)
+    if (answer->wire.shape == HF_ANSWER_BOTH)
         put_members(out, tree);
     TEXT(out, "}\n");
 }
@@ -106,12 +106,11 @@ static struct hf_cursor printable(struct hf_cursor value)
     return value;
 }
 
-hf_result hf_http_answer_body(const struct hf_wire_answer *answer, struct hf_buf *out,
+hf_result hf_http_answer_body(const struct hf_http_answer *opened, struct hf_buf *out,
                               struct hf_http_head *head)
 {
-    struct hf_tree tree, warnings;
-    TRY(open_or_null(answer->tree, &tree));
-    TRY(open_or_null(answer->warnings, &warnings));
+    const struct hf_wire_answer *answer = &opened->wire;
+    const struct hf_tree *tree = &opened->tree;
     head->status = answer->http;
     head->retry_after_s = answer->retry_after_s;
     head->dev = (answer->flags & HF_ANSWER_DEV) != 0;
@@ -123,25 +122,25 @@ hf_result hf_http_answer_body(const struct hf_wire_answer *answer, struct hf_buf
     case HF_ANSWER_DATA:
     case HF_ANSWER_AUTH:
     case HF_ANSWER_BOTH:
-        put_envelope(answer, &tree, &warnings, head->request_id, out);
+        put_envelope(opened, head->request_id, out);
         break;
     case HF_ANSWER_TOP:
-        hf_tree_to_json(&tree, out);
+        hf_tree_to_json(tree, out);
         TEXT(out, "\n");
         break;
     case HF_ANSWER_ERRORS:
         TEXT(out, "{\"errors\":");
-        if (tree.tag == HF_TREE_ARRAY)
-            hf_tree_to_json(&tree, out);
+        if (tree->tag == HF_TREE_ARRAY)
+            hf_tree_to_json(tree, out);
         else
             TEXT(out, "[]");
         TEXT(out, "}\n");
         break;
     case HF_ANSWER_TEXT:
     case HF_ANSWER_RAW:
-        if (tree.tag != HF_TREE_TEXT && tree.tag != HF_TREE_BYTES)
+        if (tree->tag != HF_TREE_TEXT && tree->tag != HF_TREE_BYTES)
             return HF_FAIL(BAD_REQUEST);
-        hf_buf_put_cursor(out, tree.body);
+        hf_buf_put_cursor(out, tree->body);
         break;
     case HF_ANSWER_NONE:
     default:

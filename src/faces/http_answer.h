@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "faces/reject.h"
 #include "wire/frame.h"
+#include "wire/tree.h"
 
 enum { HF_HTTP_HEAD_MAX = 1024 }; /* bytes of an HTTP/1.1 response head at most */
 
@@ -19,10 +20,18 @@ struct hf_http_head {
     struct hf_id request_id;
 };
 
-/* Room that hf_http_answer_body needs at most. Fails: BAD_REQUEST where the trees are damaged. */
-hf_result hf_http_answer_max(const struct hf_wire_answer *answer, size_t *ret_max);
-/* Writes the body and fills the head (request_id is given in it). Fails: BAD_REQUEST, TOO_LARGE. */
-hf_result hf_http_answer_body(const struct hf_wire_answer *answer, struct hf_buf *out,
+/* An answer whose trees have been checked. */
+struct hf_http_answer {
+    struct hf_wire_answer wire;
+    struct hf_tree tree, warnings;
+};
+/* Takes the body of an ANSWER frame, from which ret_answer borrows. Fails: BAD_REQUEST. */
+hf_result hf_http_answer_open(struct hf_cursor frame_body, struct hf_http_answer *ret_answer);
+/* Room that hf_http_answer_body needs at most. */
+size_t hf_http_answer_max(const struct hf_http_answer *answer);
+/* Writes the body and fills the head (request_id is given in it). Fails: BAD_REQUEST where the tree does not suit the
+ * shape, TOO_LARGE. */
+hf_result hf_http_answer_body(const struct hf_http_answer *answer, struct hf_buf *out,
                               struct hf_http_head *head);
 /* The answer to a request that goes no further: {"errors": ["..."]}. at: the byte that a JSON mistake is at, or 0. */
 void hf_http_reject_body(enum hf_reject reject, size_t at, struct hf_buf *out, struct hf_http_head *head);

@@ -199,11 +199,9 @@ void hf_front_answer_reject(struct hf_front *front, struct hf_exchange *exchange
 static hf_result render(struct hf_front *front, struct hf_cursor body, struct hf_http_head *head,
                         size_t *ret_len)
 {
-    struct hf_wire_answer answer;
-    size_t most;
-    TRY(hf_wire_answer_read(body, &answer));
-    TRY(hf_http_answer_max(&answer, &most));
-    TRY(hf_wbuf_room(&front->answer, HF_HTTP_HEAD_MAX + most));
+    struct hf_http_answer answer;
+    TRY(hf_http_answer_open(body, &answer));
+    TRY(hf_wbuf_room(&front->answer, HF_HTTP_HEAD_MAX + hf_http_answer_max(&answer)));
     struct hf_buf out = hf_buf(front->answer.at + HF_HTTP_HEAD_MAX, front->answer.cap - HF_HTTP_HEAD_MAX);
     hf_result result = hf_http_answer_body(&answer, &out, head);
     *ret_len = out.len;

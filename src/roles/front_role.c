@@ -11,6 +11,7 @@
 #include "roles/control.h"
 #include "roles/roles.h"
 #include "secret/secret.h"
+#include "wire/frame.h"
 
 enum {
     TLS_FILE_MAX = 1 << 20,  /* bytes of a PEM file */
@@ -177,7 +178,7 @@ static struct hf_front_limits limits_of(const struct hf_config_limits *config)
     enum { SOURCE_SHARE = 2 }; /* one address may hold half of all connections */
     struct hf_front_limits limits;
     hf_front_limits_default(&limits);
-    limits.body_bytes_max = config->body_bytes_max;
+    limits.body_bytes_max = HF_MIN(config->body_bytes_max, (uint32_t)HF_FRAME_MAX); /* more could not go on */
     limits.head_bytes_max = config->header_bytes_max;
     limits.connections_max = config->connections_max;
     limits.connections_per_source_max = HF_MAX(config->connections_max / SOURCE_SHARE, 1U);
