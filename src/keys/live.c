@@ -52,14 +52,22 @@ void hf_key_live_unref(struct hf_key_live *live)
 
 /* ---- loading --------------------------------------------------------------------------------------- */
 
+/* Three quarters of the arena are taken: OpenSSL and the calls need the rest. */
+static bool arena_tight(void)
+{
+    struct hf_secret_report report;
+    hf_secret_arena_report(&report);
+    return report.bytes_used / 3 > report.bytes_mapped / 4;
+}
+
 static hf_result load(struct hf_keys *keys, const struct hf_key *key, const struct hf_key_version *v,
                       struct hf_kskey *_Atomic *slot, enum hf_alg alg, struct hf_cursor blob,
                       struct hf_kskey **ret_key)
 {
     if (blob.left == 0)
         return v->state == HF_KEY_DESTROYED ? HF_FAIL(KEY_STATE) : HF_FAIL(UNSUPPORTED);
-    if (hf_key_live_loaded() >= HF_KEYS_LOADED_MAX)
-        hf_keys_table_shrink(keys);
+    if (hf_key_live_loaded() >= HF_KEYS_LOADED_MAX || arena_tight())
+        hf_keys_table_shrink(keys); /* what it lets go is freed when its last readers have left */
     CLEANUP(hf_secret_freep) struct hf_secret *kek = NULL;
     CLEANUP(hf_kskey_unrefp) struct hf_kskey *made = NULL;
     uint32_t generation;
