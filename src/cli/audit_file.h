@@ -12,4 +12,11 @@ struct cli_audit_keys {
 hf_result cli_audit_keys_open(struct hf_cursor text, struct cli_audit_keys *ret);
 void cli_audit_keys_done(struct cli_audit_keys *keys);
 
+struct cli;
+/* `audit tail` and `audit prove` with --export: no server is asked. */
+int cli_audit_tail_offline(struct cli *cli);
+int cli_audit_prove_offline(struct cli *cli);
+/* path NULL or "-": standard output. */
+bool cli_audit_write(const char *path, const void *bytes, size_t len, const char *mode);
+
 #endif

@@ -55,7 +55,7 @@ hf_result cli_audit_keys_open(struct hf_cursor text, struct cli_audit_keys *ret)
 
 /* ---- from the server ---- */
 
-static bool write_file(const char *path, const void *bytes, size_t len, const char *mode)
+bool cli_audit_write(const char *path, const void *bytes, size_t len, const char *mode)
 {
     FILE *out = path == NULL || strcmp(path, "-") == 0 ? stdout : fopen(path, mode);
     bool good = out != NULL && fwrite(bytes, 1, len, out) == len;
@@ -91,6 +91,8 @@ static void print_entries(const struct hf_tree *entries, int64_t *next)
 int cmd_audit_tail(struct cli *cli)
 {
     int64_t from, limit;
+    if (cli_option(cli, "export") != NULL)
+        return cli_audit_tail_offline(cli);
     if (!cli_number(cli, "from", -1, &from) || !cli_number(cli, "limit", 20, &limit))
         return CLI_USAGE;
     bool follow = cli_option(cli, "follow") != NULL;
@@ -120,6 +122,8 @@ int cmd_audit_tail(struct cli *cli)
 
 int cmd_audit_prove(struct cli *cli)
 {
+    if (cli_option(cli, "export") != NULL)
+        return cli_audit_prove_offline(cli);
     const char *index = cli_option(cli, "index"), *request = cli_option(cli, "request");
     if ((index == NULL) == (request == NULL))
         return cli_usage(cli, "one of --index and --request is needed");
@@ -132,8 +136,8 @@ int cmd_audit_prove(struct cli *cli)
         return done;
     struct hf_tree proof = hf_tree_get(&answer.data, "proof");
     bool good = proof.tag == HF_TREE_TEXT
-                    ? write_file(cli_option(cli, "out"), proof.body.at, proof.body.left, "we")
-                    : write_file(cli_option(cli, "out"), answer.raw, answer.raw_len, "we");
+                    ? cli_audit_write(cli_option(cli, "out"), proof.body.at, proof.body.left, "we")
+                    : cli_audit_write(cli_option(cli, "out"), answer.raw, answer.raw_len, "we");
     cli_answer_done(&answer);
     return good ? CLI_OK : CLI_FAILED;
 }
@@ -146,7 +150,7 @@ static int fetch_to(struct cli *cli, const char *path, const char *file)
     int done = cli_call(cli, "GET", CLI_PATH(path), NULL, &answer);
     if (done != CLI_OK)
         return done;
-    bool good = write_file(file, answer.raw, answer.raw_len, "we");
+    bool good = cli_audit_write(file, answer.raw, answer.raw_len, "we");
     cli_answer_done(&answer);
     return good ? CLI_OK : CLI_FAILED;
 }
@@ -185,7 +189,7 @@ int cmd_audit_export(struct cli *cli)
             cli_error("the server's export is malformed", NULL);
             done = CLI_FAILED;
         } else if ((count != 0 || from == 0) &&
-                   !write_file(out, answer.raw, answer.raw_len, from == 0 ? "we" : "ae")) {
+                   !cli_audit_write(out, answer.raw, answer.raw_len, from == 0 ? "we" : "ae")) {
             done = CLI_FAILED;
         }
         cli_progress_add(&progress, answer.raw_len);
@@ -193,94 +197,5 @@ int cmd_audit_export(struct cli *cli)
         from += count;
     }
     cli_progress_end(&progress);
-    return done;
-}
-
-/* ---- offline ---- */
-
-struct text {
-    uint8_t *bytes;
-    size_t len;
-};
-
-static bool read_text(const char *path, size_t most, struct text *ret)
-{
-    hf_result got = path == NULL ? HF_FAIL(BAD_ARGUMENT) : cli_read_file(path, most, &ret->bytes, &ret->len);
-    if (!HF_IS_OK(got))
-        cli_error(hf_code_text(got.code), path);
-    return HF_IS_OK(got);
-}
-
-static int verify_export(struct cli *cli, struct hf_cursor log, struct hf_cursor checkpoint,
-                         const struct hf_tlog_signer *keys)
-{
-    struct hf_export_verdict v;
-    hf_result checked = hf_export_verify(log, checkpoint, keys, &v);
-    if (!HF_IS_OK(checked)) {
-        cli_error(checked.code == HF_BAD_SIGNATURE ? "the checkpoint's signatures do not hold"
-                                                   : "this is no whole export",
-                  hf_code_text(checked.code));
-        return CLI_INVALID;
-    }
-    printf("%llu entries, %llu covered by the checkpoint of size %llu, %llu details checked\n",
-           (unsigned long long)v.entries, (unsigned long long)v.covered,
-           (unsigned long long)v.checkpoint_size, (unsigned long long)v.opened);
-    for (uint32_t i = 0; i < HF_MIN(v.count, (uint32_t)HF_EXPORT_FINDINGS_MAX); i++) {
-        char line[128];
-        struct hf_buf text = hf_buf(line, sizeof(line) - 2);
-        hf_export_finding_text(&text, &v.findings[i]);
-        line[text.len] = '\n';
-        line[text.len + 1] = '\0';
-        cli_say(cli, CLI_BAD, line);
-    }
-    cli_say(cli, v.ok ? CLI_GOOD : CLI_BAD, v.ok ? "the log holds\n" : "the log does NOT hold\n");
-    return v.ok ? CLI_OK : CLI_INVALID;
-}
-
-static int verify_proof(struct cli *cli, struct hf_cursor proof_text, struct hf_cursor entry,
-                        const struct hf_tlog_signer *keys)
-{
-    struct hf_cursor extra, note;
-    uint64_t index;
-    struct hf_tlog_proof proof;
-    struct hf_tlog_checkpoint cp;
-    hf_result held = hf_tlog_proof_open(proof_text, &extra, &index, &proof, &note);
-    if (HF_IS_OK(held))
-        held = hf_tlog_checkpoint_open(note, keys, &cp);
-    if (HF_IS_OK(held))
-        held = hf_tlog_check_inclusion(index, cp.size, hf_tlog_leaf(entry), &proof, cp.root);
-    if (!HF_IS_OK(held)) {
-        cli_say(cli, CLI_BAD, "the proof does NOT hold\n");
-        return CLI_INVALID;
-    }
-    printf("entry %llu is in the log of %llu entries\n", (unsigned long long)index,
-           (unsigned long long)cp.size);
-    return CLI_OK;
-}
-
-int cmd_audit_verify(struct cli *cli)
-{
-    const char *export_path = cli_option(cli, "export"), *proof_path = cli_option(cli, "proof");
-    if ((export_path == NULL) == (proof_path == NULL) || cli_option(cli, "keys") == NULL)
-        return cli_usage(cli, "--keys, and one of --export and --proof are needed");
-    struct text keys_text = {0}, subject = {0}, other = {0};
-    struct cli_audit_keys keys = {0};
-    int done = CLI_FAILED;
-    if (read_text(cli_option(cli, "keys"), TEXT_MAX, &keys_text) &&
-        read_text(export_path != NULL ? export_path : proof_path, EXPORT_MAX, &subject) &&
-        read_text(cli_option(cli, export_path != NULL ? "checkpoint" : "entry"), TEXT_MAX, &other)) {
-        if (!HF_IS_OK(cli_audit_keys_open(hf_cursor(keys_text.bytes, keys_text.len), &keys)))
-            cli_error("the key file has not one Ed25519 and one ML-DSA-44 key", cli_option(cli, "keys"));
-        else if (export_path != NULL)
-            done = verify_export(cli, hf_cursor(subject.bytes, subject.len),
-                                 hf_cursor(other.bytes, other.len), &keys.signer);
-        else
-            done = verify_proof(cli, hf_cursor(subject.bytes, subject.len), hf_cursor(other.bytes, other.len),
-                                &keys.signer);
-    }
-    cli_audit_keys_done(&keys);
-    free(keys_text.bytes);
-    free(subject.bytes);
-    free(other.bytes);
     return done;
 }

@@ -100,11 +100,15 @@ static const struct cli_option login_options[] = {
 static const struct cli_option audit_tail_options[] = {{"from", "N", "first entry"},
                                                        {"limit", "N", "how many [20]"},
                                                        {"follow", NULL, "go on as entries come"},
+                                                       {"export", "FILE", "from this export, offline"},
                                                        END};
 static const struct cli_option audit_prove_options[] = {
     {"index", "N", "the entry"},
     {"request", "ID", "the entry of this request"},
     {"out", "FILE", "where the proof goes [standard output]"},
+    {"export", "FILE", "offline: from this export,"},
+    {"checkpoint", "FILE", "offline: this signed checkpoint,"},
+    {"keys", "FILE", "offline: and the keys that you trust"},
     END};
 static const struct cli_option audit_export_options[] = {
     {"out", "FILE", "where to [standard output]"},
@@ -112,12 +116,9 @@ static const struct cli_option audit_export_options[] = {
     {"keys", "FILE", "write the log's public keys here"},
     END};
 static const struct cli_option audit_verify_options[] = {
-    {"export", "FILE", "what `audit export` wrote"},
-    {"proof", "FILE", "a .tlog-proof, and --entry its leaf"},
-    {"entry", "FILE", "leaf bytes of the proof"},
-    {"checkpoint", "FILE", "signed checkpoint"},
-    {"keys", "FILE", "the log's public keys that you trust"},
-    END};
+    {"export", "FILE", "what `audit export` wrote"},           {"proof", "FILE", "a .tlog-proof"},
+    {"entry", "FILE", "the proof's leaf [the one it brings]"}, {"checkpoint", "FILE", "signed checkpoint"},
+    {"keys", "FILE", "the log's public keys that you trust"},  END};
 static const struct cli_option backup_options[] = {{"out", "FILE", "where to"}, END};
 static const struct cli_option restore_options[] = {
     {"in", "FILE", "the backup"}, {"to", "FILE", "the database to make; must not exist"}, END};

@@ -246,7 +246,7 @@ hf_result hf_sys_audit_list(struct hf_core *core, struct hf_call *call)
     hf_tw_k_bool(call->w, "local", true);
     hf_tw_k(call->w, "options");
     hf_tw_map(call->w);
-    hf_tw_k_text(call->w, "durability", core->config.audit_strict ? "strict" : "group");
+    hf_tw_k_text(call->w, "durability", core->config.audit_strict ? "strict" : "batched");
     hf_tw_end(call->w);
     hf_tw_end(call->w);
     hf_tw_end(call->w);

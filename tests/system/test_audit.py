@@ -133,6 +133,36 @@ def main():
             return
         good = verify_offline(folder, data, note2, vkeys)
         assert good.returncode == 0, good.stdout + good.stderr
+
+        # The same by the command, offline: nothing here asks a server.
+        def offline(*args):
+            return subprocess.run([str(BIN / "holdfast"), "audit", *args], capture_output=True, text=True,
+                                  env={"PATH": "/usr/bin:/bin", "HOLDFAST_ADDR": "https://127.0.0.1:1"})
+        files = ["--checkpoint", str(folder / "checkpoint"), "--keys", str(folder / "keys")]
+        tail = offline("tail", "--export", str(folder / "export"), "--from", str(index), "--limit", "1")
+        assert tail.returncode == 0 and request_id in tail.stdout and "transit.encrypt" in tail.stdout, tail
+        made = offline("prove", "--export", str(folder / "export"), "--request", request_id, "--out",
+                       str(folder / "one.tlog-proof"), *files)
+        assert made.returncode == 0, made.stdout + made.stderr
+        leaf2, index2, path2, note4 = tlog.open_proof((folder / "one.tlog-proof").read_text())
+        assert leaf2 == leaf and index2 == index and note4 == note2
+        tlog.check_inclusion(index, size2, tlog.leaf_hash(leaf), path2, root2)
+        checked = offline("verify", "--proof", str(folder / "one.tlog-proof"), "--keys", str(folder / "keys"))
+        assert checked.returncode == 0, checked.stdout + checked.stderr
+        changed = (folder / "one.tlog-proof").read_text().replace(f"index {index}\n", f"index {index ^ 1}\n")
+        (folder / "one.tlog-proof").write_text(changed)
+        assert offline("verify", "--proof", str(folder / "one.tlog-proof"), "--keys", str(folder / "keys")).returncode
+        # And asking the server.
+        online = server.command("audit", "prove", "--request", request_id, "--out", str(folder / "two.tlog-proof"))
+        assert online.returncode == 0
+        checked = offline("verify", "--proof", str(folder / "two.tlog-proof"), "--keys", str(folder / "keys"))
+        assert checked.returncode == 0, checked.stdout + checked.stderr
+        assert request_id in server.command("audit", "tail", "--from", str(index), "--limit", "1").stdout.decode()
+        server.command("audit", "export", "--out", str(folder / "all"), "--checkpoint", str(folder / "all.cp"), "--keys",
+                       str(folder / "all.keys"))
+        assert offline("verify", "--export", str(folder / "all"), "--checkpoint", str(folder / "all.cp"), "--keys",
+                       str(folder / "all.keys")).returncode == 0
+
         begin, end = places[17]
         altered = bytearray(data)
         altered[begin + 20] ^= 1
