@@ -382,10 +382,17 @@ hf_result hf_auth_login(struct hf_core *core, struct hf_call *call, const struct
     return made;
 }
 
+/* The clock may have gone on between the call's arrival and what it made. */
+int64_t hf_auth_time_left(const struct hf_call *call, const struct hf_token_info *info)
+{
+    int64_t now = HF_MAX(call->now_ns, HF_MAX(info->created_ns, info->renewed_ns));
+    return info->expires_ns == 0 ? 0 : HF_MAX(info->expires_ns - now, INT64_C(0));
+}
+
 void hf_auth_answer(struct hf_call *call, struct hf_cursor token, const struct hf_token_info *info)
 {
     struct hf_tree_writer *w = call->w;
-    int64_t left = info->expires_ns == 0 ? 0 : HF_MAX(info->expires_ns - call->now_ns, INT64_C(0));
+    int64_t left = hf_auth_time_left(call, info);
     call->shape = HF_ANSWER_AUTH;
     hf_tw_map(w);
     hf_tw_k_slice(w, "client_token", token);

@@ -75,6 +75,8 @@ struct hf_login {
 /* Makes the token with what else stands in txn, and answers it. */
 hf_result hf_auth_login(struct hf_core *core, struct hf_call *call, const struct hf_login *login,
                         struct hf_txn *txn);
+int64_t hf_auth_time_left(const struct hf_call *call,
+                          const struct hf_token_info *info); /* ns; 0: does not end */
 /* The auth answer. token: empty where the caller does not get it (renewal by accessor). */
 void hf_auth_answer(struct hf_call *call, struct hf_cursor token, const struct hf_token_info *info);
 

@@ -55,7 +55,7 @@ static int64_t seconds(int64_t ns)
 static void answer_lookup(struct hf_call *call, struct hf_cursor id, const struct hf_token_info *info)
 {
     struct hf_tree_writer *w = call->w;
-    int64_t left = info->expires_ns == 0 ? 0 : HF_MAX(info->expires_ns - call->now_ns, INT64_C(0));
+    int64_t left = hf_auth_time_left(call, info);
     hf_tw_map(w);
     hf_tw_k(w, "accessor");
     hf_tw_accessor(w, info->accessor);
