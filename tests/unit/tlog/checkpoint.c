@@ -50,6 +50,7 @@ static struct hf_tlog_checkpoint sample(void)
 /* The example of c2sp.org/signed-note. */
 static void the_specifications_note_verifies(void **state)
 {
+    /* @proves C2SP:signed-note */
     (void)state;
     static const char note[] =
         "This is an example message.\n\n"
@@ -77,6 +78,7 @@ static void the_specifications_note_verifies(void **state)
 
 static void both_signatures_are_made_and_wanted(void **state)
 {
+    /* @proves C2SP:tlog-cosignature */
     (void)state;
     uint8_t bytes[8192];
     struct hf_buf note = hf_buf(bytes, sizeof(bytes));
@@ -160,6 +162,7 @@ static struct hf_cursor signed_text(const char *text, uint8_t *bytes, size_t cap
 
 static void signed_but_malformed_texts_are_refused(void **state)
 {
+    /* @proves C2SP:tlog-checkpoint */
     (void)state;
 #define ROOT "AAcOFRwjKjE4P0ZNVFtiaXB3foWMk5qhqK+2vcTL0tk="
     static const struct {
@@ -255,6 +258,7 @@ static void verifier_keys_come_back(void **state)
 
 static void proof_texts_come_back(void **state)
 {
+    /* @proves C2SP:tlog-proof */
     (void)state;
     static const char example[] = "c2sp.org/tlog-proof@v1\n"
                                   "extra YWdl\n"

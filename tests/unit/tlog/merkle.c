@@ -54,6 +54,7 @@ static int make_leaves(void **state)
 /* The empty tree and the empty leaf of RFC 6962; the tree of eight of certificate-transparency's reference. */
 static void known_roots(void **state)
 {
+    /* @proves RFC9162:2.1.1 */
     (void)state;
     struct hf_tlog_frontier f = {0};
     struct hf_tlog_hash root = hf_tlog_root(&f),
@@ -111,6 +112,7 @@ static void frontier_has_the_tree_hash(void **state)
 
 static void every_inclusion_proof_holds_and_no_other(void **state)
 {
+    /* @proves RFC9162:2.1.3.2 */
     (void)state;
     for (uint64_t n = 1; n <= LEAVES; n++) {
         struct hf_tlog_hash root = tree_hash(0, n);
@@ -139,6 +141,7 @@ static void every_inclusion_proof_holds_and_no_other(void **state)
 
 static void every_consistency_proof_holds_and_no_other(void **state)
 {
+    /* @proves RFC9162:2.1.4.2 */
     (void)state;
     for (uint64_t n = 1; n <= LEAVES; n++) {
         struct hf_tlog_hash root = tree_hash(0, n);
@@ -160,6 +163,7 @@ static void every_consistency_proof_holds_and_no_other(void **state)
 
 static void tile_paths(void **state)
 {
+    /* @proves C2SP:tlog-tiles */
     (void)state;
     static const struct {
         int level;
