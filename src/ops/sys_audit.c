@@ -140,7 +140,7 @@ hf_result hf_audit_op_prove_inclusion(struct hf_core *core, struct hf_call *call
 {
     struct hf_audit *audit = NULL;
     struct hf_buf text;
-    uint64_t index;
+    uint64_t index = 0;
     TRY(log_of(core, &audit));
     TRY(which_entry(call, audit, &index));
     struct hf_audit_inclusion *in = hf_scratch_alloc(call->scratch, sizeof(*in));
