@@ -45,7 +45,8 @@ static bool is_asked(const struct hf_tree *args, const char *key)
 
 static hf_result read_count(struct hf_call *call, const struct hf_tree *args, const char *key, uint32_t *ret)
 {
-    int64_t value;
+    int64_t value = 0;
+    *ret = 0;
     if (!HF_IS_OK(hf_tree_int(args, key, 0, &value)) || value < 0 || value > HF_SHARES_MAX)
         return hf_call_fail_about(call, HF_BAD_ARGUMENT, "must be a number from 1 to 32",
                                   hf_cursor_text(key));
@@ -212,9 +213,9 @@ hf_result hf_sys_seal_status(struct hf_core *core, struct hf_call *call)
 
 hf_result hf_sys_unseal(struct hf_core *core, struct hf_call *call)
 {
-    struct hf_cursor key;
-    bool reset;
-    bool migrate;
+    struct hf_cursor key = {0};
+    bool reset = false;
+    bool migrate = false;
     if (!HF_IS_OK(hf_tree_bool(&call->args, "reset", false, &reset)) ||
         !HF_IS_OK(hf_tree_bool(&call->args, "migrate", false, &migrate)))
         return hf_call_fail(call, HF_BAD_ARGUMENT, "reset and migrate must be true or false");
@@ -258,7 +259,8 @@ hf_result hf_sys_seal(struct hf_core *core, struct hf_call *call)
 
 static hf_result read_status_code(struct hf_call *call, const char *key, uint16_t fallback, uint16_t *ret)
 {
-    int64_t code;
+    int64_t code = 0;
+    *ret = fallback;
     if (!HF_IS_OK(hf_tree_int(&call->args, key, fallback, &code)) || code < 100 || code > 599)
         return hf_call_fail_about(call, HF_BAD_REQUEST, "must be an HTTP status code", hf_cursor_text(key));
     *ret = (uint16_t)code;
@@ -357,8 +359,8 @@ hf_result hf_sys_rekey_begin(struct hf_core *core, struct hf_call *call)
 {
     uint32_t shares;
     uint32_t threshold;
-    bool verify;
-    bool backup;
+    bool verify = false;
+    bool backup = false;
     TRY(read_shares(call, &shares, &threshold));
     if (!HF_IS_OK(hf_tree_bool(&call->args, "require_verification", false, &verify)) ||
         !HF_IS_OK(hf_tree_bool(&call->args, "backup", false, &backup)))
@@ -384,8 +386,8 @@ hf_result hf_sys_rekey_cancel(struct hf_core *core, struct hf_call *call)
 
 hf_result hf_sys_rekey_update(struct hf_core *core, struct hf_call *call)
 {
-    struct hf_cursor key;
-    struct hf_id nonce;
+    struct hf_cursor key = {0};
+    struct hf_id nonce = {0};
     TRY(read_key_and_nonce(call, &key, &nonce));
     CLEANUP(hf_share_set_done) struct hf_share_set set = {.count = 0};
     struct hf_quorum_status status;
@@ -437,8 +439,8 @@ hf_result hf_sys_rekey_verify_read(struct hf_core *core, struct hf_call *call)
 
 hf_result hf_sys_rekey_verify(struct hf_core *core, struct hf_call *call)
 {
-    struct hf_cursor key;
-    struct hf_id nonce;
+    struct hf_cursor key = {0};
+    struct hf_id nonce = {0};
     TRY(read_key_and_nonce(call, &key, &nonce));
     struct hf_quorum_status status;
     bool complete = false;
@@ -584,8 +586,8 @@ static hf_result make_root(struct hf_core *core, struct hf_call *call, struct hf
 
 hf_result hf_sys_generate_root_update(struct hf_core *core, struct hf_call *call)
 {
-    struct hf_cursor key;
-    struct hf_id nonce;
+    struct hf_cursor key = {0};
+    struct hf_id nonce = {0};
     TRY(read_key_and_nonce(call, &key, &nonce));
     uint8_t *space = hf_scratch_alloc(call->scratch, HF_SEAL_OTP_MAX + HF_BASE64_LEN(HF_SEAL_OTP_MAX));
     if (space == NULL)

@@ -156,6 +156,14 @@ hf_result seal_new_generation(const struct seal_row *base, uint32_t count, uint3
 hf_result seal_load_keyring(struct hf_seal *seal, const struct root_keys *keys, struct hf_keyring *ret_ring,
                             struct keks *ret_keks, uint64_t *ret_rev);
 
+/* The value, whose owner has it no more: its cleanup finds nothing. */
+#define MOVED(from)                                                                                          \
+    ({                                                                                                       \
+        __auto_type moved_ = (from);                                                                         \
+        memset(&(from), 0, sizeof(from));                                                                    \
+        moved_;                                                                                              \
+    })
+
 static inline bool id_is_zero(struct hf_id id)
 {
     static const struct hf_id zero;

@@ -161,6 +161,18 @@ static hf_result replace_keks(struct hf_seal *seal, struct keks *next)
     return done;
 }
 
+static hf_result add_kek(struct hf_seal *seal, struct hf_cursor ns, uint32_t generation)
+{
+    struct keks next = {0};
+    hf_result done = keks_copy(&seal->keks, &next);
+    if (HF_IS_OK(done))
+        done = keks_make(&next, seal->keys.kek, ns.at, generation, hf_wall_ns(seal->clock));
+    if (HF_IS_OK(done))
+        done = replace_keks(seal, &next);
+    keks_done(&next);
+    return done;
+}
+
 hf_result hf_seal_kek_create(struct hf_seal *seal, struct hf_cursor ns)
 {
     HOLD(seal);
@@ -169,10 +181,7 @@ hf_result hf_seal_kek_create(struct hf_seal *seal, struct hf_cursor ns)
         return HF_FAIL(BAD_ARGUMENT);
     if (newest(&seal->keks, ns.at) != NULL)
         return HF_FAIL(EXISTS);
-    CLEANUP(keks_done) struct keks next = {0};
-    TRY(keks_copy(&seal->keks, &next));
-    TRY(keks_make(&next, seal->keys.kek, ns.at, 1, hf_wall_ns(seal->clock)));
-    return replace_keks(seal, &next);
+    return add_kek(seal, ns, 1);
 }
 
 hf_result hf_seal_kek_rotate(struct hf_seal *seal, struct hf_cursor ns, uint32_t *ret_generation)
@@ -187,10 +196,7 @@ hf_result hf_seal_kek_rotate(struct hf_seal *seal, struct hf_cursor ns, uint32_t
     if (now->generation >= UINT32_MAX - 1)
         return HF_FAIL(TOO_LARGE);
     uint32_t generation = now->generation + 1;
-    CLEANUP(keks_done) struct keks next = {0};
-    TRY(keks_copy(&seal->keks, &next));
-    TRY(keks_make(&next, seal->keys.kek, ns.at, generation, hf_wall_ns(seal->clock)));
-    TRY(replace_keks(seal, &next));
+    TRY(add_kek(seal, ns, generation));
     *ret_generation = generation;
     return HF_DONE;
 }

@@ -71,8 +71,7 @@ hf_result keyring_make(struct hf_id cluster, struct hf_keyring *ret_ring)
             TRY(hf_pkey_generate(alg, key));
         }
     }
-    *ret_ring = ring;
-    ring = (struct hf_keyring){0};
+    *ret_ring = MOVED(ring);
     return HF_DONE;
 }
 

@@ -82,8 +82,7 @@ static hf_result prepare(const struct hf_seal *seal, const struct seal_row *row,
     TRY(keks_copy(&seal->keks, &p.keks));
     TRY(keks_rewrap(&p.keks, seal->keys.kek, p.keys.kek));
     TRY(write_prepare(seal, &p.row, true, &seal->ring, &p.keks, &p.keys, &p.write));
-    *ret = p;
-    p = (struct pending){0};
+    *ret = MOVED(p);
     return HF_DONE;
 }
 

@@ -30,8 +30,7 @@ hf_result write_prepare(const struct hf_seal *seal, const struct seal_row *row, 
     write.keyring = hf_buf(space, room);
     TRY(keyring_write(ring, keks, keys, hf_buf_cursor(&clear), write.expect_keyring + 1, &write.keyring));
     write.seal_len = with_row ? clear.len : 0;
-    *ret_write = write;
-    write = (struct write){0};
+    *ret_write = MOVED(write);
     return HF_DONE;
 }
 

@@ -115,7 +115,7 @@ hf_result hf_share_text(const struct hf_share *share, enum hf_share_format forma
         return HF_FAIL(BAD_ARGUMENT);
     uint8_t bytes[CARD_BYTES_MAX];
     struct hf_buf raw = hf_buf(bytes, sizeof(bytes));
-    hf_result done = HF_DONE;
+    hf_result done;
     if (format == HF_SHARE_CARD) {
         done = card_payload(share, &raw);
         if (HF_IS_OK(done))
