@@ -248,14 +248,20 @@ static enum hf_reject find_token(const struct hf_http_request *request, struct h
     return HF_REJECT_NONE;
 }
 
+static bool is_space(uint8_t c)
+{
+    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
+}
+
 static enum hf_reject write_body(struct hf_cursor body, struct hf_tree_writer *w, size_t *ret_at)
 {
     size_t i = 0;
-    while (i < body.left &&
-           (body.at[i] == ' ' || body.at[i] == '\n' || body.at[i] == '\r' || body.at[i] == '\t'))
+    while (i < body.left && is_space(body.at[i]))
         i++;
-    if (i == body.left)
-        return HF_REJECT_NONE;
+    while (end > i && is_space(body.at[end - 1]))
+        end--;
+    if (i == end || hf_cursor_is(hf_cursor(body.at + i, end - i), "null"))
+        return HF_REJECT_NONE; /* clients in Go send null for nothing */
     hf_result result = hf_json_members(body, w, ret_at);
     switch (result.code) {
     case HF_OK:

@@ -193,6 +193,10 @@ static void query_and_body_are_one_map(void **state)
     assert_int_equal(hf_tree_get(&args, "b").count, 1);
     assert_int_equal(try("POST", "/v1/a", " \r\n\t ", &call, &args), HF_REJECT_NONE);
     assert_int_equal(args.count, 0);
+    assert_int_equal(try("PUT", "/v1/a", " null\n", &call, &args), HF_REJECT_NONE);
+    assert_int_equal(args.count, 0);
+    assert_int_equal(refusal("PUT", "/v1/a", "nul"), HF_REJECT_JSON_OBJECT);
+    assert_int_equal(refusal("PUT", "/v1/a", "true"), HF_REJECT_JSON_OBJECT);
     assert_int_equal(refusal("GET", "/v1/a?x=1&x=2", ""), HF_REJECT_QUERY_TWICE);
     assert_int_equal(refusal("GET", "/v1/a?x=%", ""), HF_REJECT_QUERY);
     assert_int_equal(refusal("GET", "/v1/a?=1", ""), HF_REJECT_QUERY);
