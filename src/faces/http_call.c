@@ -255,8 +255,8 @@ static bool is_space(uint8_t c)
 
 static enum hf_reject write_body(struct hf_cursor body, struct hf_tree_writer *w, size_t *ret_at)
 {
-    size_t i = 0;
-    while (i < body.left && is_space(body.at[i]))
+    size_t i = 0, end = body.left;
+    while (i < end && is_space(body.at[i]))
         i++;
     while (end > i && is_space(body.at[end - 1]))
         end--;
