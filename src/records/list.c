@@ -74,7 +74,7 @@ static void page_settle(struct page *page)
     for (size_t i = 0; i < page->count; i++) {
         struct hf_cursor *parts[] = {&page->rows[i].ns, &page->rows[i].name, &page->rows[i].sealed};
         for (size_t p = 0; p < HF_ARRAY_LEN(parts); p++)
-            parts[p]->at = page->bytes + (uintptr_t)parts[p]->at;
+            parts[p]->at = parts[p]->left == 0 ? NULL : page->bytes + (uintptr_t)parts[p]->at;
     }
 }
 

@@ -223,12 +223,19 @@ static hf_result call_read(struct call *call, size_t need)
     return HF_DONE;
 }
 
+static struct hf_cursor unread(const struct link *link)
+{
+    if (link->in.at == NULL)
+        return hf_cursor(NULL, 0);
+    return hf_cursor(link->in.at + link->used, link->in.len - link->used);
+}
+
 /* Waits for the next frame of the answer. Gives: its code's result. */
 static hf_result call_wait(struct call *call)
 {
     struct link *link = call->link;
     for (;;) {
-        struct hf_cursor in = hf_cursor(link->in.at + link->used, link->in.len - link->used);
+        struct hf_cursor in = unread(link);
         struct hf_frame frame;
         bool whole;
         size_t need;

@@ -21,8 +21,8 @@ enum {
     ANSWER_BYTES = 64 << 10,     /* answered by the reading thread */
     LONG_ANSWER_BYTES = 8 << 20, /* by the others */
     WORKERS = 3,
-    LAZY_MS = 5,      /* how long lazy transactions lie in their socket */
-    LAZY_BUSY_MS = 1, /* where so many came that the socket might fill up */
+    LAZY_MS = 10,     /* how long lazy transactions lie in their socket */
+    LAZY_BUSY_MS = 3, /* where so many came that the socket might fill up */
     LAZY_BUSY_BYTES = 64 << 10,
     SEND_MS_MAX = 10000, /* a link that takes no answer for so long is closed */
     ROUND_TXNS_MAX = 512,
@@ -104,6 +104,11 @@ static void link_remove(struct hf_store_server *server, struct link *link)
         }
     }
     link_free(link);
+}
+
+static struct hf_cursor unread(const struct link *link)
+{
+    return link->in == NULL ? hf_cursor(NULL, 0) : hf_cursor(link->in + link->at, link->len - link->at);
 }
 
 static bool send_all(int fd, struct hf_cursor bytes)
@@ -322,7 +327,7 @@ static void take_frame(struct hf_store_server *server, struct link *link, const 
 static void take_frames(struct hf_store_server *server, struct link *link)
 {
     while (!link->busy && server->work_count < ROUND_TXNS_MAX) {
-        struct hf_cursor in = hf_cursor(link->in + link->at, link->len - link->at);
+        struct hf_cursor in = unread(link);
         struct hf_frame frame;
         bool whole;
         size_t need;
@@ -342,7 +347,7 @@ static void take_frames(struct hf_store_server *server, struct link *link)
 static bool make_room(struct link *link)
 {
     size_t left = link->len - link->at;
-    struct hf_cursor in = hf_cursor(link->in + link->at, left);
+    struct hf_cursor in = unread(link);
     struct hf_frame frame;
     bool whole;
     size_t need = 0, least = link->lazy ? LAZY_IN_BYTES : IN_BYTES;
@@ -467,7 +472,7 @@ static void commit_round(struct hf_store_server *server)
 
 static bool has_whole(const struct link *link)
 {
-    struct hf_cursor in = hf_cursor(link->in + link->at, link->len - link->at);
+    struct hf_cursor in = unread(link);
     struct hf_frame frame;
     bool whole;
     size_t need;

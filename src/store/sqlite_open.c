@@ -256,7 +256,7 @@ static hf_result open_writer(struct hf_sqlite *engine, const char *path)
     TRY(result);
     if (!wal) /* a file system without shared memory maps */
         return HF_FAIL(STORE_DOWN);
-    TRY(run_text(writer->db, "PRAGMA cache_size=-32768"));
+    TRY(run_text(writer->db, "PRAGMA cache_size=-4096"));
     sqlite3_wal_hook(writer->db, hf_sqlite_after_commit, engine);
     return hf_sqlite_migrate(writer->db);
 }
