@@ -13,7 +13,7 @@
 #include "roles/say.h"
 #include "roles/supervisor.h"
 
-enum { EXIT_USAGE = 2, ROLE_CONTROL_FD = 3, MALLOC_ARENAS = 8 };
+enum { EXIT_USAGE = 2, ROLE_CONTROL_FD = 3, MALLOC_ARENAS = 1 };
 
 static const char default_config[] = "/etc/holdfast/holdfast.hcl";
 
@@ -44,7 +44,8 @@ typedef int (*role_main)(const struct hf_role_args *args);
 static hf_result prepare_role(struct hf_role_args *args)
 {
 #ifndef HF_SANITIZE /* whose allocator is another */
-    /* The C library's would count the CPUs by a file once threads contend, where no file can be opened any more. */
+    /* With more than one, the C library opens files where none can be opened any more: to count the CPUs when threads
+     * contend, and /proc/sys/vm/overcommit_memory when it gives an arena's end back. */
     if (mallopt(M_ARENA_MAX, MALLOC_ARENAS) != 1)
         return HF_FAIL(SYSTEM);
 #endif
