@@ -90,6 +90,7 @@ class Kill(unittest.TestCase):
                 self.back_unsealed()
             self.assertTrue(server.wait_ready(20), "the server did not come back")
             self.writes_come_back()
+            self.assertNotIn('"signal":"SYS"', server.log_path.read_text(), "a sandbox killed a process")
             wrong = [w for c in clients for w in c.wrong]
             self.assertEqual(wrong, [])
             acknowledged = [name for c in clients for name in c.acknowledged]
