@@ -223,7 +223,8 @@ bool hf_conn_send(struct hf_front *front, struct hf_conn *conn, const uint8_t *b
         return false;
     }
     hf_conn_deadline(front, conn, front->limits.write_ns, HF_REJECT_WRITE_TIME);
-    hf_conn_ask(front, conn, EPOLLOUT);
+    /* An HTTP/2 peer may take nothing before it has sent all: it is read on. */
+    hf_conn_ask(front, conn, conn->state == HF_CONN_HTTP2 ? EPOLLIN | EPOLLOUT : EPOLLOUT);
     return true;
 }
 
@@ -346,8 +347,7 @@ static bool may_read(const struct hf_conn *conn)
 {
     if (conn->close_after)
         return false;
-    return conn->state == HF_CONN_FRESH || (conn->state == HF_CONN_HTTP2 && !hf_conn_is_writing(conn)) ||
-           hf_http1_may_go_on(conn);
+    return conn->state == HF_CONN_FRESH || conn->state == HF_CONN_HTTP2 || hf_http1_may_go_on(conn);
 }
 
 static void read_conn(struct hf_front *front, struct hf_conn *conn)
@@ -489,15 +489,21 @@ void hf_conn_event(struct hf_front *front, struct hf_conn *conn, uint32_t events
         return;
     }
     if ((events & EPOLLOUT) != 0) {
-        if (!flush(front, conn) || hf_conn_is_writing(conn))
+        if (!flush(front, conn))
             return;
-        written(front, conn);
-        return;
+        if (!hf_conn_is_writing(conn)) {
+            written(front, conn);
+            return;
+        }
     }
+    if ((events & EPOLLIN) == 0)
+        return;
     if (may_read(conn))
         read_conn(front, conn);
-    else if (!hf_conn_is_writing(conn))
-        hf_conn_ask(front, conn, 0); /* its next bytes wait in the kernel for their turn */
+    else
+        hf_conn_ask(front, conn,
+                    hf_conn_is_writing(conn) ? EPOLLOUT
+                                             : 0); /* its next bytes wait in the kernel for their turn */
 }
 
 void hf_conn_ready(struct hf_front *front, struct hf_conn *conn)
