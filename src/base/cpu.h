@@ -1,9 +1,21 @@
-/* How many processors this process may run on. */
+/* The processors this process may run on. */
 #ifndef HF_BASE_CPU_H
 #define HF_BASE_CPU_H
+
+#include <stdbool.h>
 
 /* At least 1. Asks the kernel (sched_getaffinity), not files as sysconf(3) does: it works inside a sandbox that opens
  * none, and sees the limits that a container sets. */
 unsigned hf_cpu_count(void);
+
+/* Keeps the calling thread on the n-th (modulo their count) of the processors that the first call found allowed.
+ * True: it is so. False: there is but one, or the kernel refuses. */
+bool hf_cpu_pin(unsigned n);
+/* Back to all of them. */
+bool hf_cpu_unpin(void);
+
+/* The calling thread, and threads it starts from now on, no longer interrupt others when they are woken, but run when
+ * those have come to a stop or have used up their time (SCHED_BATCH). Best effort. */
+void hf_cpu_batch(void);
 
 #endif

@@ -1,16 +1,18 @@
 /* The core's process: threads that answer the fronts' calls.
  *
- * All threads are alike. A few poll: they wait on one epoll for the links of the fronts; a link is one-shot, so one
- * thread at a time reads it. That thread runs data operations at once, flushes the audit batch, and sends all answers
- * with one write. A call that must wait for the store goes to the list of jobs; a polling thread that has just one takes
- * it itself and wakes another to poll in its place, which spares the hop. Nothing here is on a data operation's way but
- * the link's own write lock. */
+ * All threads are alike. Each front's link has one that reads it: it runs data operations at once, flushes the audit
+ * batch, and sends all answers with one write; so a batch costs three system calls and no lock but the link's own. A
+ * call that must wait for the store goes to the list of jobs; a reading thread that has just one takes it itself and
+ * wakes another to read in its place, which spares the hop.
+ *
+ * The reader of a link runs on the processor of its front, and as a batch thread: it does not cut the front short when
+ * that hands it work, but begins when the front has nothing more to do. So calls gather by themselves under load, and a
+ * lone one changes processes without waking another processor. */
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -32,9 +34,10 @@ enum {
     REGION_BYTES = HF_FRAME_MAX + (2 << 20), /* address space of a buffer; pages as used */
     REGION_KEEP = 1 << 20,                   /* pages kept between calls */
     READ_BYTES = 256 << 10,
+    READ_MAX = 4 << 20,
     ANSWERS_MAX = 4096,
     JOBS_MAX = 4096,
-    WAITERS = 32, /* threads beside the polling ones: as many calls can wait for the store */
+    WAITERS = 32, /* threads beside the reading ones: as many calls can wait for the store */
     WRITE_WAIT_MS = 10000,
     TICK_MS = 1000,
 };
@@ -46,6 +49,7 @@ struct link {
     pthread_mutex_t write_lock;
     uint8_t *in;
     size_t from, to; /* unread bytes in `in` */
+    struct link *next_due;
 };
 
 struct job {
@@ -61,15 +65,15 @@ struct server {
     const struct hf_role_args *args;
     struct hf_core *core;
     struct hf_store *store;
-    int epoll_fd;
     struct hf_posture_board *board;
 
-    pthread_mutex_t lock; /* jobs, who polls, links; and nothing else */
+    pthread_mutex_t lock; /* jobs, links and who reads them; and nothing else */
     pthread_cond_t work;
     struct job *first_job, **last_job;
     _Atomic uint32_t job_count;
-    uint32_t waiting;     /* threads idle in wait_for_work */
-    uint32_t pollers_due; /* of them, how many shall poll */
+    uint32_t waiting; /* threads idle in wait_for_work */
+    struct link *due; /* links that nobody reads */
+    uint32_t due_count;
     _Atomic bool stopping;
 
     uint32_t thread_count;
@@ -86,7 +90,7 @@ struct server {
 struct worker {
     struct server *server;
     unsigned index;
-    bool polls; /* at start */
+    bool pinned;
     struct hf_core_thread *thread;
     uint8_t *out;
 };
@@ -129,6 +133,15 @@ static void link_hold(struct link *link)
     atomic_fetch_add(&link->holders, 1);
 }
 
+/* s->lock held. */
+static void link_due(struct server *s, struct link *link)
+{
+    link->next_due = s->due;
+    s->due = link;
+    s->due_count++;
+    pthread_cond_signal(&s->work);
+}
+
 static hf_result link_add(struct server *s, int fd, uint16_t front)
 {
     struct link *link = calloc(1, sizeof(*link));
@@ -141,31 +154,25 @@ static hf_result link_add(struct server *s, int fd, uint16_t front)
         return HF_FAIL(NO_MEMORY);
     }
     *link = (struct link){.fd = fd, .front = front, .in = in};
-    atomic_store(&link->holders, 2); /* the table, and the epoll registration */
+    atomic_store(&link->holders, 2); /* the table, and who reads it */
     pthread_mutex_init(&link->write_lock, NULL);
     pthread_mutex_lock(&s->lock);
     struct link *old = s->links[front];
     s->links[front] = link;
+    link_due(s, link);
     pthread_mutex_unlock(&s->lock);
-    if (old != NULL)
+    if (old != NULL) {
+        (void)shutdown(old->fd, SHUT_RDWR); /* its reader sees the end */
         link_release(old);
-    struct epoll_event event = {.events = EPOLLIN | EPOLLONESHOT, .data.ptr = link};
-    return epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0 ? HF_DONE : HF_FAIL(SYSTEM);
+    }
+    return HF_DONE;
 }
 
 /* The front is gone: its end of the link closed. Its requests get their answers into the void. */
-static void link_dead(struct server *s, struct link *link)
+static void link_dead(struct link *link)
 {
-    (void)epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, link->fd, NULL);
     (void)shutdown(link->fd, SHUT_RDWR);
     link_release(link);
-}
-
-static void link_rearm(struct server *s, struct link *link)
-{
-    struct epoll_event event = {.events = EPOLLIN | EPOLLONESHOT, .data.ptr = link};
-    if (epoll_ctl(s->epoll_fd, EPOLL_CTL_MOD, link->fd, &event) != 0)
-        link_dead(s, link);
 }
 
 static bool link_write(struct link *link, const uint8_t *bytes, size_t len)
@@ -249,24 +256,31 @@ static void run_job(struct worker *w, struct job *job)
     hf_secret_stack_wipe();
 }
 
-/* Hands the jobs out. Gives the last one back for the caller itself where another thread can poll in its place. */
-static struct job *hand_out(struct server *s, struct job *jobs)
+/* s->lock held. */
+static void job_due(struct server *s, struct job *job)
+{
+    job->next = NULL;
+    *s->last_job = job;
+    s->last_job = &job->next;
+    atomic_fetch_add(&s->job_count, 1);
+    pthread_cond_signal(&s->work);
+}
+
+/* Hands the jobs out. Gives the last one back for the caller itself where another thread can read the link in its
+ * place; not where link is NULL. */
+static struct job *hand_out(struct server *s, struct link *link, struct job *jobs)
 {
     struct job *mine = NULL;
     pthread_mutex_lock(&s->lock);
     while (jobs != NULL) {
         struct job *job = jobs;
         jobs = job->next;
-        job->next = NULL;
-        if (jobs == NULL && s->waiting > s->pollers_due + s->job_count) {
+        if (jobs == NULL && link != NULL && s->waiting > s->due_count + s->job_count) {
             mine = job;
-            s->pollers_due++;
+            link_due(s, link);
         } else {
-            *s->last_job = job;
-            s->last_job = &job->next;
-            atomic_fetch_add(&s->job_count, 1);
+            job_due(s, job);
         }
-        pthread_cond_signal(&s->work);
     }
     pthread_mutex_unlock(&s->lock);
     return mine;
@@ -359,7 +373,7 @@ static bool take_frames(struct worker *w, struct link *link, struct job **jobs)
     return good;
 }
 
-/* Reads what is there. False where the link is at its end. */
+/* Waits for input and reads what is there. False where the link is at its end. */
 static bool read_link(struct link *link)
 {
     if (link->from == link->to) {
@@ -376,90 +390,74 @@ static bool read_link(struct link *link)
     }
     ssize_t n;
     do {
-        n = recv(link->fd, link->in + link->to, HF_MIN(REGION_BYTES - link->to, (size_t)(4 << 20)),
-                 MSG_DONTWAIT);
+        n = recv(link->fd, link->in + link->to, HF_MIN(REGION_BYTES - link->to, (size_t)READ_MAX), 0);
     } while (n < 0 && errno == EINTR);
     if (n > 0)
         link->to += (size_t)n;
-    return n > 0 || (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK));
-}
-
-/* Serves what the link brought and lets other threads have it again. Gives a job that the caller shall run. */
-static struct job *serve_link(struct worker *w, struct link *link)
-{
-    struct job *jobs = NULL;
-    bool good = read_link(link) && take_frames(w, link, &jobs);
-    if (good)
-        link_rearm(w->server, link);
-    else
-        link_dead(w->server, link);
-    hf_secret_stack_wipe();
-    return jobs == NULL ? NULL : hand_out(w->server, jobs);
+    return n > 0;
 }
 
 /* ---- threads ---- */
 
-/* Polls until it takes a job of its own. NULL: the server stops. */
-static struct job *poll_links(struct worker *w)
+/* Reads the link till its end, or till a job is the caller's own and another thread is to read on. */
+static struct job *read_on(struct worker *w, struct link *link)
 {
-    struct server *s = w->server;
-    for (;;) {
-        struct epoll_event event;
-        int n = epoll_wait(s->epoll_fd, &event, 1, -1);
-        if (n < 0 && errno != EINTR)
-            return NULL;
-        if (n <= 0)
-            continue;
-        if (event.data.ptr == NULL) /* the stop event stays readable: every poller sees it */
-            return NULL;
-        struct job *mine = serve_link(w, event.data.ptr);
-        if (mine != NULL)
-            return mine;
+    struct job *mine = NULL;
+    if (!w->pinned)
+        w->pinned = hf_cpu_pin(link->front);
+    while (mine == NULL) {
+        struct job *jobs = NULL;
+        bool good = read_link(link) && take_frames(w, link, &jobs);
+        hf_secret_stack_wipe();
+        if (jobs != NULL)
+            mine = hand_out(w->server, good ? link : NULL, jobs);
+        if (!good) {
+            link_dead(link);
+            break;
+        }
     }
+    return mine;
 }
 
-/* Waits for a job or for the turn to poll. */
-static bool wait_for_work(struct server *s, struct job **ret_job, bool *ret_poll)
+/* Waits for a job, or for a link to read. Neither: the server stops. */
+static void wait_for_work(struct server *s, struct job **ret_job, struct link **ret_link)
 {
+    *ret_job = NULL;
+    *ret_link = NULL;
     pthread_mutex_lock(&s->lock);
     s->waiting++;
-    while (!s->stopping && s->first_job == NULL && s->pollers_due == 0)
+    while (!s->stopping && s->first_job == NULL && s->due == NULL)
         pthread_cond_wait(&s->work, &s->lock);
     s->waiting--;
-    *ret_job = NULL;
-    *ret_poll = false;
-    bool go_on = true;
-    if (s->pollers_due != 0) {
-        s->pollers_due--;
-        *ret_poll = true;
+    if (s->due != NULL && !s->stopping) {
+        *ret_link = s->due;
+        s->due = s->due->next_due;
+        s->due_count--;
     } else if (s->first_job != NULL) {
         *ret_job = s->first_job;
         s->first_job = s->first_job->next;
         if (s->first_job == NULL)
             s->last_job = &s->first_job;
         atomic_fetch_sub(&s->job_count, 1);
-    } else {
-        go_on = false;
     }
     pthread_mutex_unlock(&s->lock);
-    return go_on;
 }
 
 static void work_on_secret_stack(void *arg)
 {
     struct worker *w = arg;
-    bool polls = w->polls;
     for (;;) {
-        struct job *job = NULL;
-        if (polls)
-            job = poll_links(w);
-        else if (!wait_for_work(w->server, &job, &polls))
+        struct job *job;
+        struct link *link;
+        wait_for_work(w->server, &job, &link);
+        if (link != NULL)
+            job = read_on(w, link);
+        else if (job == NULL)
             return;
         if (job != NULL) {
-            polls = false;
+            if (w->pinned)
+                w->pinned = !hf_cpu_unpin();
             run_job(w, job);
-        } else if (polls && w->server->stopping) {
-            return;
         }
     }
 }
@@ -476,14 +474,14 @@ static void *thread_main(void *arg)
     return NULL;
 }
 
-static hf_result start_threads(struct server *s, uint32_t pollers)
+static hf_result start_threads(struct server *s)
 {
     s->thread_count = 0;
-    for (unsigned i = 0; i < pollers + WAITERS; i++) {
+    for (unsigned i = 0; i < s->core->config.threads; i++) {
         struct worker *w = calloc(1, sizeof(*w));
         if (w == NULL)
             return HF_FAIL(NO_MEMORY);
-        *w = (struct worker){.server = s, .index = i, .polls = i < pollers, .out = region_new()};
+        *w = (struct worker){.server = s, .index = i, .out = region_new()};
         hf_result made = w->out == NULL ? HF_FAIL(NO_MEMORY) : hf_core_thread_new(s->core, i, &w->thread);
         if (!HF_IS_OK(made) || pthread_create(&s->threads[i], NULL, thread_main, w) != 0) {
             free(w);
@@ -608,14 +606,15 @@ static int control_loop(struct server *s)
     }
 }
 
-static void stop_threads(struct server *s, int stop_fd)
+static void stop_threads(struct server *s)
 {
     pthread_mutex_lock(&s->lock);
     s->stopping = true;
     pthread_cond_broadcast(&s->work);
+    for (size_t i = 0; i < HF_ARRAY_LEN(s->links); i++)
+        if (s->links[i] != NULL)
+            (void)shutdown(s->links[i]->fd, SHUT_RD); /* what lies there is read, and then the end */
     pthread_mutex_unlock(&s->lock);
-    struct epoll_event stop = {.events = EPOLLIN, .data.ptr = NULL};
-    (void)epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, stop_fd, &stop);
     for (uint32_t i = 0; i < s->thread_count; i++)
         pthread_join(s->threads[i], NULL);
 }
@@ -638,8 +637,8 @@ static hf_result open_core(struct server *s)
         .max_lease_ttl_ns = args->config->max_lease_ttl_ns,
         .version = HF_VERSION,
     };
-    uint32_t pollers = args->config->core_threads != 0 ? args->config->core_threads : hf_cpu_count();
-    config.threads = HF_MIN(HF_MAX(pollers, 1u), (uint32_t)HF_CONFIG_CORE_THREADS_MAX) + WAITERS;
+    uint32_t readers = HF_MAX(args->front_count, args->config->core_threads);
+    config.threads = HF_MIN(HF_MAX(readers, 1u), (uint32_t)HF_CONFIG_CORE_THREADS_MAX) + WAITERS;
     memcpy(config.cluster_name, args->config->cluster_name, sizeof(config.cluster_name));
     memcpy(config.api_addr, args->config->api_addr, sizeof(config.api_addr));
     TRY(hf_core_new(&config, s->store, keystore, &hf_clock_system, &s->core));
@@ -652,11 +651,9 @@ static hf_result open_core(struct server *s)
 static hf_result serve(struct server *s)
 {
     TRY(open_core(s));
-    s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (s->epoll_fd < 0)
-        return HF_FAIL(SYSTEM);
+    hf_cpu_batch(); /* the threads to come inherit it */
     TRY(hf_role_sandbox(s->args));
-    TRY(start_threads(s, s->core->config.threads - WAITERS));
+    TRY(start_threads(s));
     for (uint32_t i = 0; i < s->args->link_count; i++)
         if (s->args->links[i].peer == HF_ROLE_FRONT)
             TRY(link_add(s, s->args->links[i].fd, s->args->links[i].index));
@@ -672,10 +669,6 @@ int hf_role_core(const struct hf_role_args *args)
     pthread_mutex_init(&s->lock, NULL);
     pthread_mutex_init(&s->stats_lock, NULL);
     pthread_cond_init(&s->work, NULL);
-    int stop_pair[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, stop_pair) != 0)
-        return 1;
-    close(stop_pair[1]); /* the end of file is the event */
     hf_result up = serve(s);
     if (!HF_IS_OK(up)) {
         hf_log(HF_LOG_ERROR, "core.start", hf_f("result", up));
@@ -683,7 +676,7 @@ int hf_role_core(const struct hf_role_args *args)
     }
     tell_status(s);
     int status = control_loop(s);
-    stop_threads(s, stop_pair[0]);
+    stop_threads(s);
     hf_core_free(s->core);
     s->store->ops->close(s->store);
     return status;

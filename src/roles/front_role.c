@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cpu.h"
 #include "faces/front.h"
 #include "roles/control.h"
 #include "roles/roles.h"
@@ -227,6 +228,7 @@ static hf_result start(struct front_role *role)
             TRY(hf_front_link(role->front, args->links[i].fd));
     }
     TRY(hf_front_watch(role->front, args->control_fd, on_control, role));
+    (void)hf_cpu_pin(args->index); /* the core's thread for it goes there too */
     TRY(hf_role_sandbox(args));
     return hf_control_ready(args->control_fd);
 }

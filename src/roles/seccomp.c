@@ -40,6 +40,7 @@ static const int everybody[] = {
     CALL(futex),
     CALL(sched_yield),
     CALL(sched_getaffinity),
+    CALL(sched_setaffinity),
     CALL(getpid),
     CALL(gettid),
     CALL(rt_sigprocmask),
