@@ -344,6 +344,111 @@ static void short_memory_leaves_all_as_it_was(void **state)
     memory_store_done(&m);
 }
 
+/* The general heap: the nth allocation fails. The C library's own functions are used from here; sanitizers have theirs. */
+#ifndef HF_SANITIZE
+void *__libc_malloc(size_t size);
+void *__libc_calloc(size_t count, size_t size);
+void *__libc_realloc(void *old, size_t size);
+static unsigned heap_fail_at, heap_calls, heap_fired;
+
+static bool heap_fails(void)
+{
+    bool fails = heap_fail_at != 0 && ++heap_calls == heap_fail_at;
+    heap_fired += fails;
+    return fails;
+}
+
+void *malloc(size_t size)
+{
+    return heap_fails() ? NULL : __libc_malloc(size);
+}
+
+void *calloc(size_t count, size_t size)
+{
+    return heap_fails() ? NULL : __libc_calloc(count, size);
+}
+
+void *realloc(void *old, size_t size)
+{
+    return heap_fails() ? NULL : __libc_realloc(old, size);
+}
+
+static void heap_arm(unsigned nth)
+{
+    heap_calls = heap_fired = 0;
+    heap_fail_at = nth;
+}
+
+static void the_nth_allocation_fails(void **state)
+{
+    (void)state;
+    unsigned failures = 0;
+    bool fired = true;
+    for (unsigned nth = 1; fired; nth++) {
+        struct memory_store m;
+        memory_store_init(&m);
+        uint64_t before = secrets_alive();
+        struct hf_seal *seal = opened(&m);
+        struct hf_share_set set = {.count = 0};
+        struct hf_quorum_status status;
+        struct held held, next = {0};
+        bool complete = false;
+        const char *why;
+        fired = false;
+        heap_arm(nth); /* init */
+        hf_result done = hf_seal_init(seal, 3, 2, &set);
+        heap_fail_at = 0;
+        fired = fired || heap_fired;
+        if (!HF_IS_OK(done)) {
+            failures++;
+            assert_int_equal(done.code, HF_NO_MEMORY);
+            assert_null(row_of(&m, HF_TABLE_SEAL));
+            assert_int_equal(hf_seal_init(seal, 3, 2, &set).code, HF_OK);
+        }
+        hold(&set, &held);
+        heap_arm(nth); /* a KEK */
+        done = hf_seal_kek_create(seal, hf_cursor(ns_a, 16));
+        heap_fail_at = 0;
+        fired = fired || heap_fired;
+        if (!HF_IS_OK(done)) {
+            failures++;
+            assert_int_equal(hf_seal_kek_create(seal, hf_cursor(ns_a, 16)).code, HF_OK);
+        }
+        hf_seal_lock(seal);
+        assert_int_equal(offer(seal, held.hex[0], &complete, &why).code, HF_OK);
+        heap_arm(nth); /* unseal */
+        done = offer(seal, held.hex[1], &complete, &why);
+        heap_fail_at = 0;
+        fired = fired || heap_fired;
+        if (!complete) {
+            failures++;
+            assert_false(HF_IS_OK(done));
+            assert_int_equal(offer(seal, held.hex[1], &complete, &why).code, HF_OK);
+        }
+        assert_int_equal(hf_rekey_begin(seal, 4, 3, false, &status).code, HF_OK);
+        struct hf_id nonce = status.nonce;
+        assert_int_equal(hf_rekey_offer(seal, nonce, hf_cursor_text(held.hex[0]), &status, &set, &why).code,
+                         HF_OK);
+        heap_arm(nth); /* rekey */
+        done = hf_rekey_offer(seal, nonce, hf_cursor_text(held.hex[1]), &status, &set, &why);
+        heap_fail_at = 0;
+        fired = fired || heap_fired;
+        if (!HF_IS_OK(done)) {
+            failures++;
+            assert_true(restarted_opens(&m, &held, 2));
+            assert_int_equal(
+                hf_rekey_offer(seal, nonce, hf_cursor_text(held.hex[1]), &status, &set, &why).code, HF_OK);
+        }
+        hold(&set, &next);
+        assert_true(restarted_opens(&m, &next, 3));
+        hf_seal_close(seal);
+        memory_store_done(&m);
+        assert_int_equal(secrets_alive(), before);
+    }
+    assert_true(failures >= 4);
+}
+#endif
+
 int main(void)
 {
     hf_log_setup(2, HF_LOG_ERROR, "test");
@@ -357,6 +462,9 @@ int main(void)
         cmocka_unit_test(a_kek_is_there_or_not_there),
         cmocka_unit_test(a_late_success_is_taken_up),
         cmocka_unit_test(short_memory_leaves_all_as_it_was),
+#ifndef HF_SANITIZE
+        cmocka_unit_test(the_nth_allocation_fails),
+#endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

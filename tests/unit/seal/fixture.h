@@ -69,6 +69,13 @@ static inline struct memory_row *row_of(struct memory_store *m, uint16_t table)
     return NULL;
 }
 
+/* A database's memory is its own: an allocation that is made to fail is made again. */
+static inline uint8_t *row_memory(size_t len)
+{
+    uint8_t *memory = malloc(len);
+    return memory != NULL ? memory : malloc(len);
+}
+
 static inline hf_result memory_commit_now(struct memory_store *m, const struct hf_store_op *ops, size_t count,
                                           struct hf_store_outcome *outcome)
 {
@@ -89,7 +96,7 @@ static inline hf_result memory_commit_now(struct memory_store *m, const struct h
                 row = &m->rows[r];
         }
         free(row->sealed);
-        *row = (struct memory_row){true, ops[i].row.table, ops[i].row.rev, malloc(ops[i].row.sealed.left),
+        *row = (struct memory_row){true, ops[i].row.table, ops[i].row.rev, row_memory(ops[i].row.sealed.left),
                                    ops[i].row.sealed.left};
         memcpy(row->sealed, ops[i].row.sealed.at, row->len);
     }
