@@ -239,12 +239,9 @@ static pthread_mutex_t *stripe_of(struct hf_keys *keys, const struct hf_id *moun
     return &keys->stripes[hf_keys_hash(keys, mount, name) % HF_KEYS_STRIPES];
 }
 
-static hf_result create(struct hf_keys *keys, const struct hf_key_spec *spec,
+static hf_result create(struct hf_keys *keys, const struct hf_key_spec *spec, struct hf_key *draft,
                         const struct hf_key_change *change, const struct hf_key **ret_key)
 {
-    CLEANUP(hf_key_freep) struct hf_key *draft = calloc(1, sizeof *draft);
-    if (draft == NULL)
-        return HF_FAIL(NO_MEMORY);
     TRY(record_id_of(keys, &spec->mount, spec->ns, spec->name, &draft->record_id));
     if (hf_record_exists(keys->records, HF_TABLE_KEY, draft->record_id, NULL))
         return HF_FAIL(EXISTS);
@@ -272,10 +269,14 @@ hf_result hf_keys_create(struct hf_keys *keys, const struct hf_key_spec *spec,
 {
     if (spec->name.left == 0 || spec->name.left > HF_KEY_NAME_MAX || spec->ns.left != 16)
         return HF_FAIL(BAD_ARGUMENT);
+    struct hf_key *draft = calloc(1, sizeof *draft);
+    if (draft == NULL)
+        return HF_FAIL(NO_MEMORY);
     pthread_mutex_t *stripe = stripe_of(keys, &spec->mount, spec->name);
     pthread_mutex_lock(stripe);
-    hf_result result = create(keys, spec, change, ret_key);
+    hf_result result = create(keys, spec, draft, change, ret_key);
     pthread_mutex_unlock(stripe);
+    hf_key_freep(&draft);
     return result;
 }
 

@@ -195,11 +195,8 @@ static bool consistent(const struct hf_key *key)
            (key->min_encryption == 0 || key->min_encryption >= key->min_decryption);
 }
 
-hf_result hf_key_decode(struct hf_cursor plain, struct hf_key **ret_key)
+static hf_result decode(struct hf_cursor plain, struct hf_key *key)
 {
-    CLEANUP(hf_key_freep) struct hf_key *key = calloc(1, sizeof *key);
-    if (key == NULL)
-        return HF_FAIL(NO_MEMORY);
     struct hf_cursor in;
     TRY(hf_key_keep(key, plain, &in));
     uint32_t count;
@@ -214,7 +211,20 @@ hf_result hf_key_decode(struct hf_cursor plain, struct hf_key **ret_key)
     uint16_t extensions;
     if (!hf_cursor_u16(&in, &extensions) || extensions != 0 || in.left != 0 || !consistent(key))
         return HF_FAIL(CORRUPT);
-    *ret_key = TAKE(key);
+    return HF_DONE;
+}
+
+hf_result hf_key_decode(struct hf_cursor plain, struct hf_key **ret_key)
+{
+    struct hf_key *key = calloc(1, sizeof *key);
+    if (key == NULL)
+        return HF_FAIL(NO_MEMORY);
+    hf_result decoded = decode(plain, key);
+    if (!HF_IS_OK(decoded)) {
+        key_free(key);
+        return decoded;
+    }
+    *ret_key = key;
     return HF_DONE;
 }
 

@@ -260,7 +260,9 @@ static hf_result read_backup(struct restoring *r)
     TRY(hf_arg_text(r->call, "backup", &text));
     if (text.left == 0)
         return hf_call_fail(r->call, HF_BAD_ARGUMENT, "'backup' must be supplied");
-    TRY(hf_transit_fail(r->call, hf_unbase64(r->call, &space, text, &bytes, &why), &why));
+    hf_result read = hf_unbase64(r->call, &space, text, &bytes, &why);
+    if (!HF_IS_OK(read))
+        return hf_transit_fail(r->call, read, &why);
     bool whole = undamaged(&bytes);
     bool ours = hf_cursor_take(&bytes, 4, &slice) && hf_cursor_is(slice, magic) &&
                 hf_cursor_u8(&bytes, &format) && format == BACKUP_FORMAT && hf_cursor_u8(&bytes, &kind) &&
@@ -300,6 +302,8 @@ HF_HANDLER(hf_transit_restore)
     hf_result done = hf_arg_bool(call, "force", false, &force);
     if (HF_IS_OK(done))
         done = read_backup(&r);
+    if (HF_IS_OK(done) && r.from == NULL)
+        done = HF_FAIL(INTERNAL);
     if (HF_IS_OK(done) && name.left == 0)
         name = hf_cursor(r.from->name, r.from->name_len);
     if (HF_IS_OK(done) && !hf_key_name_ok(name))

@@ -389,6 +389,8 @@ static hf_result decrypt_one(struct crypt *c, const struct hf_item *item, bool b
             hf_tw_k_bytes(w, "plaintext", hf_cursor("", 0));
         return prepared;
     }
+    if (d.version == NULL)
+        return HF_FAIL(INTERNAL);
     hf_tw_k(w, "plaintext");
     c->call->audit.key_version = d.version->number;
     return open_to_answer(c, &d);

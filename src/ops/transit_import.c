@@ -164,16 +164,20 @@ static hf_result open_envelope(struct hf_call *call, struct hf_kskey *key, enum 
 static hf_result unwrap(struct hf_core *core, struct hf_call *call, struct hf_cursor text,
                         struct hf_secret **ret_material)
 {
-    struct hf_cursor name, envelope;
-    enum hf_alg alg;
-    struct hf_kskey *key;
+    struct hf_cursor name, envelope = {0};
+    enum hf_alg alg = HF_ALG_NONE;
+    struct hf_kskey *key = NULL;
     struct hf_space space = {0};
     struct hf_transit_why why = {0};
     CLEANUP(hf_secret_freep) struct hf_secret *kek = NULL;
     TRY(hf_arg_text(call, "wrapping_algorithm", &name));
     TRY(wrapping_alg(call, name, &alg));
-    TRY(hf_transit_fail(call, hf_unbase64(call, &space, text, &envelope, &why), &why));
+    hf_result decoded = hf_unbase64(call, &space, text, &envelope, &why);
+    if (!HF_IS_OK(decoded))
+        return hf_transit_fail(call, decoded, &why);
     TRY(hf_transit_wrapping_open(core, call, alg, &key));
+    if (key == NULL)
+        return HF_FAIL(INTERNAL);
     hf_result opened;
     if (alg == HF_ALG_X_WING) {
         opened = key->ops->open_wrapped(key, hf_cursor_text(IMPORT_INFO), envelope, ret_material);
@@ -193,11 +197,10 @@ hf_result hf_transit_add_imported(struct hf_keys *keys, struct hf_key *draft,
                                   const struct hf_secret *material, int64_t now_ns)
 {
     static const enum hf_private_form forms[] = {HF_PRIVATE_PKCS8, HF_PRIVATE_SEED, HF_PRIVATE_RAW};
-    hf_result added = HF_FAIL(BAD_ARGUMENT);
     if (!draft->info->asymmetric)
         return hf_key_add_imported(keys, draft, HF_PRIVATE_RAW, material, now_ns);
     for (size_t i = 0; i < HF_ARRAY_LEN(forms); i++) {
-        added = hf_key_add_imported(keys, draft, forms[i], material, now_ns);
+        hf_result added = hf_key_add_imported(keys, draft, forms[i], material, now_ns);
         if (added.code != HF_BAD_ARGUMENT && added.code != HF_UNSUPPORTED)
             return added;
     }

@@ -21,7 +21,9 @@ HF_HANDLER(hf_transit_encapsulate)
     int64_t asked;
     TRY(kem_key(core, call, &key));
     TRY(hf_arg_int(call, "key_version", 0, &asked));
-    TRY(hf_transit_fail(call, hf_transit_protector(key, asked, "encapsulation", &version, &why), &why));
+    hf_result chosen = hf_transit_protector(key, asked, "encapsulation", &version, &why);
+    if (!HF_IS_OK(chosen))
+        return hf_transit_fail(call, chosen, &why);
     TRY(hf_key_use(hf_transit_keys(core), key, version, &loaded));
     CLEANUP(hf_secret_freep) struct hf_secret *shared = NULL;
     uint8_t space[HF_KEM_CT_MAX];
@@ -69,8 +71,8 @@ HF_HANDLER(hf_transit_decapsulate)
     const struct hf_key_version *version;
     struct hf_kskey *loaded;
     struct hf_transit_why why = {0};
-    struct hf_cursor text, ciphertext;
-    uint32_t number;
+    struct hf_cursor text, ciphertext = {0};
+    uint32_t number = 0;
     TRY(kem_key(core, call, &key));
     TRY(hf_arg_text(call, "ciphertext", &text));
     if (text.left == 0)
@@ -78,7 +80,8 @@ HF_HANDLER(hf_transit_decapsulate)
     hf_result read = read_ciphertext(call, key, text, &number, &ciphertext, &why);
     if (HF_IS_OK(read))
         read = hf_transit_maker(call, key, number, HF_KEY_RECOVER, "ciphertext", &version, &why);
-    TRY(hf_transit_fail(call, read, &why));
+    if (!HF_IS_OK(read))
+        return hf_transit_fail(call, read, &why);
     if (version->origin == HF_KEY_PUBLIC_ONLY)
         return hf_call_fail(call, HF_BAD_ARGUMENT,
                             "this key version holds a public key only: it cannot decapsulate");

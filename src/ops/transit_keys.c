@@ -148,7 +148,7 @@ hf_result hf_transit_new_args(struct hf_call *call, struct hf_transit_new *ret)
 
 HF_HANDLER(hf_transit_key_create)
 {
-    struct hf_transit_new made;
+    struct hf_transit_new made = {0};
     TRY(hf_transit_new_args(call, &made));
     const struct hf_key *key = NULL;
     hf_result created = hf_transit_create(core, call, &made, &key);

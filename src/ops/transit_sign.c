@@ -225,7 +225,7 @@ static hf_result sign_one(struct signing *s, const struct hf_item *item)
 {
     struct hf_tree_writer *w = s->call->w;
     const struct hf_key_version *version;
-    struct hf_cursor input;
+    struct hf_cursor input = {0};
     if (!(s->key->info->uses & HF_USE_SIGN))
         return no_such_use(s, "signing");
     TRY(read_input(s, item, &input));
@@ -295,7 +295,7 @@ static hf_result valid(struct signing *s, hf_result verified)
 static hf_result verify_signature(struct signing *s, const struct hf_item *item)
 {
     const struct hf_key_version *version;
-    struct hf_cursor input, text, signature;
+    struct hf_cursor input = {0}, text, signature = {0};
     uint32_t number;
     if (!(s->key->info->uses & HF_USE_SIGN))
         return no_such_use(s, "verification");
@@ -323,7 +323,7 @@ static hf_result mac(struct signing *s, const struct hf_key_version *version, st
 static hf_result verify_hmac(struct signing *s, const struct hf_item *item)
 {
     const struct hf_key_version *version;
-    struct hf_cursor input, text, given;
+    struct hf_cursor input = {0}, text, given = {0};
     uint32_t number;
     uint8_t made[HF_HASH_MAX];
     TRY(read_input(s, item, &input));
@@ -373,7 +373,7 @@ HF_HANDLER(hf_transit_verify)
 static hf_result hmac_one(struct signing *s, const struct hf_item *item)
 {
     const struct hf_key_version *version;
-    struct hf_cursor input;
+    struct hf_cursor input = {0};
     uint8_t made[HF_HASH_MAX];
     TRY(read_input(s, item, &input));
     if (asked(s, item) > 0 && asked(s, item) < s->key->min_encryption)
