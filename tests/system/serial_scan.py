@@ -17,6 +17,7 @@ from lib import Server, b64, skip, unb64
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 CHUNK = 1 << 22
+LONGEST = 256  # bytes of a pattern
 
 
 def sbox():
@@ -74,6 +75,25 @@ def search(data, wanted, where, hits):
             hits.append(f"{what} in {where}")
 
 
+def runs(present, start, end):
+    """The stretches of pages that are there, by the page map of one mapping: (first address, one past the last)."""
+    at = start
+    while at < end:
+        size = min(CHUNK, end - at)
+        present.seek(at // PAGE * 8)
+        flags = present.read(size // PAGE * 8)[7::8]
+        first = None
+        for page, flag in enumerate(flags):
+            if flag & 0xc0:  # in memory, or swapped out
+                first = page if first is None else first
+            elif first is not None:
+                yield at + first * PAGE, at + page * PAGE
+                first = None
+        if first is not None:
+            yield at + first * PAGE, at + len(flags) * PAGE
+        at += size
+
+
 def search_memory(pid, wanted, where):
     """Every page of a process that exists, by its page map. Gives hits and bytes read."""
     hits, read = [], 0
@@ -83,28 +103,22 @@ def search_memory(pid, wanted, where):
             if "[v" in line:
                 continue
             start, end = (int(x, 16) for x in line.split()[0].split("-"))
-            tail, at = b"", start
-            while at < end:
-                size = min(CHUNK, end - at)
-                pagemap.seek(at // PAGE * 8)
-                entries = pagemap.read(size // PAGE * 8)
-                if not any(entries[7::8][i] & 0xc0 for i in range(len(entries) // 8)):
-                    tail, at = b"", at + size
-                    continue
-                for page in range(size // PAGE):
-                    if not entries[page * 8 + 7] & 0xc0:
-                        tail = b""
-                        continue
+            tail, tail_at = b"", start
+            for at, after in runs(pagemap, start, end):
+                while at < after:
                     try:
-                        mem.seek(at + page * PAGE)
-                        data = mem.read(PAGE)
+                        mem.seek(at)
+                        data = mem.read(after - at)
                     except (OSError, ValueError):
-                        tail = b""  # secret memory: the kernel refuses
+                        data = b""  # secret memory: the kernel refuses
+                    if not data:
+                        at += PAGE
                         continue
                     read += len(data)
-                    search(tail + data, wanted, f"memory of {where} at {at + page * PAGE:x}", hits)
-                    tail = data[-256:]
-                at += size
+                    before = tail if tail_at == at else b""  # what lies across two runs is seen too
+                    search(before + data, wanted, f"memory of {where} at {at:x}", hits)
+                    at += len(data)
+                    tail, tail_at = data[-LONGEST:], at
     return hits, read
 
 
