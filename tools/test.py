@@ -15,6 +15,7 @@ reports nothing counts as one. Exit status 77 means skipped. With CI=true a skip
 """
 import os
 import re
+import resource
 import subprocess
 import sys
 import time
@@ -52,6 +53,20 @@ TALLY = Tally()
 
 def say(text):
     print(text, flush=True)
+
+
+class Clock:
+    """How long something took: by the wall, and of processor time in all that was run."""
+    def __init__(self):
+        self.wall, self.cpu = time.monotonic(), self.used()
+
+    @staticmethod
+    def used():
+        spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return spent.ru_utime + spent.ru_stime
+
+    def __str__(self):
+        return f"{time.monotonic() - self.wall:.0f} s ({self.used() - self.cpu:.0f} s of processor time)"
 
 
 def show(output):
@@ -115,7 +130,7 @@ def skip_reasons(output):
 
 
 def configure_and_build(preset, *targets):
-    start = time.monotonic()
+    clock = Clock()
     got = run(["cmake", "--preset", preset])
     if got.returncode == 0:
         command = ["cmake", "--build", str(BUILD / preset), "-j", JOBS]
@@ -123,7 +138,7 @@ def configure_and_build(preset, *targets):
             command += ["--target", target]
         got = run(command + ["--", "-k", "0"])
     good = got.returncode == 0
-    say(f"{preset}: {'built' if good else 'BUILD FAILED'} in {time.monotonic() - start:.0f} s")
+    say(f"{preset}: {'built' if good else 'BUILD FAILED'} in {clock}")
     if not good:
         show(got.stdout)
         TALLY.add(f"{preset}: build", failed=1)
@@ -131,7 +146,7 @@ def configure_and_build(preset, *targets):
 
 
 def run_ctest(preset, prefix=(), labels=None, environment=None):
-    start = time.monotonic()
+    clock = Clock()
     report = BUILD / preset / "tests.xml"
     report.unlink(missing_ok=True)
     command = [*prefix, "ctest", "--test-dir", str(BUILD / preset), "-j", JOBS, "-Q", "--output-junit", str(report),
@@ -174,12 +189,14 @@ def run_ctest(preset, prefix=(), labels=None, environment=None):
                 say("    " + line)
     passed, failed, skips = (now - then for now, then in
                              zip((TALLY.passed, TALLY.failed, TALLY.skipped), before))
-    say(f"{preset}: {passed} passed, {failed} failed, {skips} skipped in {time.monotonic() - start:.0f} s")
+    say(f"{preset}: {passed} passed, {failed} failed, {skips} skipped in {clock}")
+    slowest = sorted(((float(case.get("time") or 0), case.get("name")) for case in cases), reverse=True)[:5]
+    say("    slowest: " + ", ".join(f"{name} {seconds:.0f} s" for seconds, name in slowest))
 
 
 def run_reporting(name, command, environment=None):
     """Runs a command that prints ok and not ok lines, and counts them."""
-    start = time.monotonic()
+    clock = Clock()
     got = run(command, env={**os.environ, **(environment or {})})
     passed, failed, skipped = inner_counts(got.stdout)
     if got.returncode != 0 and not failed:
@@ -187,7 +204,7 @@ def run_reporting(name, command, environment=None):
     TALLY.add(name, passed, failed, skipped)
     if failed or skipped:
         show(got.stdout)
-    say(f"{name}: {passed} passed, {failed} failed, {skipped} skipped in {time.monotonic() - start:.0f} s")
+    say(f"{name}: {passed} passed, {failed} failed, {skipped} skipped in {clock}")
 
 
 def step_dev():
@@ -228,7 +245,7 @@ def main():
     for name in wanted:
         if name not in STEPS:
             sys.exit(f"test: no step '{name}' (there are: {' '.join(STEPS)})")
-    start = time.monotonic()
+    clock = Clock()
     for name in wanted:
         STEPS[name]()
     ci = os.environ.get("CI", "").lower() in ("1", "true", "yes")
@@ -237,7 +254,7 @@ def main():
         say("failed: " + ", ".join(TALLY.failures))
     if TALLY.skips:
         say("skipped" + (" (a failure, since CI is set)" if ci else "") + ": " + ", ".join(TALLY.skips))
-    say(f"took {time.monotonic() - start:.0f} s")
+    say(f"took {clock}")
     say(TALLY.line())
     nothing = TALLY.passed + TALLY.failed + TALLY.skipped == 0
     sys.exit(1 if TALLY.failed or nothing or (ci and TALLY.skipped) else 0)
