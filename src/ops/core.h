@@ -19,6 +19,7 @@ struct hf_core_config {
     char api_addr[256];
     int64_t default_lease_ttl_ns, max_lease_ttl_ns; /* 768 h */
     uint32_t threads;
+    uint32_t requests_per_second; /* of one source; 0: no limit */
     char version[32]; /* Holdfast's own */
 };
 

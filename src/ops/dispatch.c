@@ -274,6 +274,24 @@ static hf_result no_such_row(struct hf_unsealed *u, struct hf_core *core, struct
     return hf_call_fail_about(call, HF_NOT_FOUND, "no handler for route", call->wire.path);
 }
 
+/* X-Vault-Wrap-TTL: a client that asks for a wrapped answer may not be given a bare one. */
+static hf_result refuse_wrapping(struct hf_call *call)
+{
+    int64_t ttl = 0;
+    if (call->wire.wrap_ttl.left == 0 || (HF_IS_OK(hf_duration_parse(call->wire.wrap_ttl, &ttl)) && ttl == 0))
+        return HF_DONE;
+    return hf_call_fail(call, HF_UNSUPPORTED, "response wrapping is not supported; nothing was done");
+}
+
+/* Counted at a call's first run: on a waiting thread only where its row always waits. */
+static hf_result check_rate(struct hf_core *core, const struct hf_call *call)
+{
+    bool first = call->may_wait == ((call->op->flags & HF_OP_WAITS) != 0);
+    if (core->config.requests_per_second == 0 || !first)
+        return HF_DONE;
+    return hf_limits_table_rate(core->limits, call->wire.peer_ip, core->config.requests_per_second);
+}
+
 static hf_result run(struct hf_core *core, struct hf_call *call)
 {
     struct hf_unsealed *u = hf_core_unsealed(core);
@@ -283,6 +301,8 @@ static hf_result run(struct hf_core *core, struct hf_call *call)
     const struct hf_operation *op = call->op;
     if ((op->flags & HF_OP_WAITS) && !call->may_wait)
         return HF_FAIL(WOULD_BLOCK);
+    TRY(check_rate(core, call));
+    TRY(refuse_wrapping(call));
     TRY(when_allows(core, u, op->when));
     bool limited = (op->flags & HF_OP_LIMITED) != 0;
     struct hf_cursor what = hf_cursor_text(op->name);

@@ -60,13 +60,14 @@ static size_t source_len(const uint8_t ip[16])
 }
 
 /* Salted, so that nobody can choose names that fall into one set. */
-static hf_result key_of(struct hf_limits *limits, const uint8_t ip[16], bool with_role, struct hf_cursor role,
-                        uint8_t ret_key[static 16])
+enum key_kind { BY_SOURCE, BY_SOURCE_AND_ROLE, BY_RATE };
+static hf_result key_of(struct hf_limits *limits, const uint8_t ip[16], enum key_kind kind_of,
+                        struct hf_cursor role, uint8_t ret_key[static 16])
 {
-    uint8_t digest[32], kind = with_role;
+    uint8_t digest[32], kind = (uint8_t)kind_of;
     struct hf_cursor parts[] = {hf_cursor(limits->salt, sizeof(limits->salt)), hf_cursor(&kind, 1),
                                 hf_cursor(ip, source_len(ip)), role};
-    TRY(hf_hash_parts(HF_SHA2_256, parts, with_role ? 4 : 3, digest));
+    TRY(hf_hash_parts(HF_SHA2_256, parts, kind_of == BY_SOURCE_AND_ROLE ? 4 : 3, digest));
     memcpy(ret_key, digest, 16);
     return HF_DONE;
 }
@@ -140,8 +141,8 @@ hf_result hf_limits_table_check(struct hf_limits *limits, const uint8_t ip[16], 
 {
     uint8_t pair[16], source[16];
     int64_t now = hf_boot_ns(limits->clock);
-    TRY(key_of(limits, ip, true, role, pair));
-    TRY(key_of(limits, ip, false, role, source));
+    TRY(key_of(limits, ip, BY_SOURCE_AND_ROLE, role, pair));
+    TRY(key_of(limits, ip, BY_SOURCE, role, source));
     if (locked_out(limits, pair, now) || locked_out(limits, source, now))
         return HF_FAIL(RATE_LIMITED);
     return HF_DONE;
@@ -151,22 +152,44 @@ void hf_limits_table_failed(struct hf_limits *limits, const uint8_t ip[16], stru
 {
     uint8_t key[16];
     int64_t now = hf_boot_ns(limits->clock);
-    if (HF_IS_OK(key_of(limits, ip, true, role, key)))
+    if (HF_IS_OK(key_of(limits, ip, BY_SOURCE_AND_ROLE, role, key)))
         count_failure(limits, key, HF_LIMITS_PAIR_TRIES, now);
-    if (HF_IS_OK(key_of(limits, ip, false, role, key)))
+    if (HF_IS_OK(key_of(limits, ip, BY_SOURCE, role, key)))
         count_failure(limits, key, HF_LIMITS_SOURCE_TRIES, now);
 }
 
 void hf_limits_table_succeeded(struct hf_limits *limits, const uint8_t ip[16], struct hf_cursor role)
 {
     uint8_t key[16];
-    if (!HF_IS_OK(key_of(limits, ip, true, role, key)))
+    if (!HF_IS_OK(key_of(limits, ip, BY_SOURCE_AND_ROLE, role, key)))
         return;
     struct set *set = take_set(limits, key);
     struct counter *c = find(set, key);
     if (c != NULL)
         *c = (struct counter){0};
     leave_set(limits, set);
+}
+
+/* A bucket that holds one second's worth, kept as the time at which it would be full again (GCRA). */
+hf_result hf_limits_table_rate(struct hf_limits *limits, const uint8_t ip[16], uint32_t per_second)
+{
+    uint8_t key[16];
+    TRY(key_of(limits, ip, BY_RATE, (struct hf_cursor){0}, key));
+    int64_t now = hf_boot_ns(limits->clock), each = HF_SECOND / HF_MAX(per_second, 1u);
+    struct set *set = take_set(limits, key);
+    struct counter *c = find(set, key);
+    if (c == NULL) {
+        c = place_for(set, now);
+        *c = (struct counter){.since_ns = now};
+        memcpy(c->key, key, 16);
+    }
+    int64_t full = HF_MAX(c->since_ns, now) + each;
+    bool within = full - now <= HF_SECOND;
+    if (within)
+        c->since_ns = full;
+    c->last_ns = now;
+    leave_set(limits, set);
+    return within ? HF_DONE : HF_FAIL(RATE_LIMITED);
 }
 
 hf_result hf_limits_check(struct hf_policy *policy, const uint8_t ip[16], struct hf_cursor role)

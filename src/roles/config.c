@@ -80,7 +80,6 @@ static const struct key limits_keys[] = {
     {"idle_timeout", DURATION, IN(hf_config_limits, idle_timeout_ns), HF_MILLISECOND, 86400 * HF_SECOND},
     {"drain_timeout", DURATION, IN(hf_config_limits, drain_timeout_ns), 0, 3600 * HF_SECOND},
     {"requests_per_second", COUNT, IN(hf_config_limits, requests_per_second), 0, 1000000000},
-    {"logins_per_minute", COUNT, IN(hf_config_limits, logins_per_minute), 1, 1000000},
 };
 /* The rest of a listener's keys are lists, or need more than a table says. */
 static const struct key listener_keys[] = {
@@ -469,7 +468,6 @@ void hf_config_defaults(struct hf_config *ret_config)
                 .request_timeout_ns = 90 * HF_SECOND,
                 .idle_timeout_ns = 120 * HF_SECOND,
                 .drain_timeout_ns = 10 * HF_SECOND,
-                .logins_per_minute = 30,
             },
     };
 }

@@ -43,7 +43,6 @@ struct hf_config_limits {
     int64_t idle_timeout_ns;      /* between requests: 120 s */
     int64_t drain_timeout_ns;     /* graceful stop: 10 s */
     uint32_t requests_per_second; /* for each source address; 0 no limit */
-    uint32_t logins_per_minute;   /* failed ones, for each source and role, before lockout: 30 */
 };
 
 struct hf_config {

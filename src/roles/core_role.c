@@ -635,6 +635,7 @@ static hf_result open_core(struct server *s)
         .audit_strict = args->config->audit_strict,
         .default_lease_ttl_ns = args->config->default_lease_ttl_ns,
         .max_lease_ttl_ns = args->config->max_lease_ttl_ns,
+        .requests_per_second = args->config->limits.requests_per_second,
         .version = HF_VERSION,
     };
     uint32_t readers = HF_MAX(args->front_count, args->config->core_threads);

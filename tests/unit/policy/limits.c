@@ -138,6 +138,30 @@ static void a_flood_does_not_free_the_locked_out(void **state)
     hf_limits_free(limits);
 }
 
+static void a_source_has_its_rate_and_no_more(void **state)
+{
+    (void)state;
+    struct hf_limits *limits = NULL;
+    uint8_t one[16], other[16];
+    ip("192.0.2.1", one);
+    ip("192.0.2.2", other);
+    now_ns = 1000 * HF_SECOND;
+    assert_int_equal(hf_limits_new(&clock_of_test, &limits).code, HF_OK);
+    for (int i = 0; i < 10; i++) /* a second's worth at once */
+        assert_int_equal(hf_limits_table_rate(limits, one, 10).code, HF_OK);
+    assert_int_equal(hf_limits_table_rate(limits, one, 10).code, HF_RATE_LIMITED);
+    assert_int_equal(hf_limits_table_rate(limits, other, 10).code, HF_OK);
+    now_ns += HF_SECOND / 10;
+    assert_int_equal(hf_limits_table_rate(limits, one, 10).code, HF_OK);
+    assert_int_equal(hf_limits_table_rate(limits, one, 10).code, HF_RATE_LIMITED);
+    now_ns += 100 * HF_SECOND; /* rest does not add up to more than a second's worth */
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(hf_limits_table_rate(limits, one, 10).code, HF_OK);
+    assert_int_equal(hf_limits_table_rate(limits, one, 10).code, HF_RATE_LIMITED);
+    assert_int_equal(ask(limits, "192.0.2.1", "login"), HF_OK); /* no lockout by it */
+    hf_limits_free(limits);
+}
+
 static void *hammer(void *arg)
 {
     for (int i = 0; i < 2000; i++) {
@@ -205,6 +229,7 @@ int main(void)
         cmocka_unit_test(one_source_that_tries_many_roles_is_locked_out),
         cmocka_unit_test(an_ipv6_source_is_its_network),
         cmocka_unit_test(a_flood_does_not_free_the_locked_out),
+        cmocka_unit_test(a_source_has_its_rate_and_no_more),
         cmocka_unit_test(threads_count_together),
         cmocka_unit_test(ranges_hold_what_they_say),
     };

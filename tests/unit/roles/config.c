@@ -29,7 +29,7 @@ static void takes_everything(void **state)
         "seal \"shamir\" {}\n"
         "limits {\n  body_bytes_max = \"1 MiB\"\n  header_bytes_max = 8192\n  connections_max = 7\n"
         "  streams_max = 9\n  header_timeout = \"5s\"\n  request_timeout = 30\n  idle_timeout = \"1m\"\n"
-        "  drain_timeout = \"250ms\"\n  requests_per_second = 100\n  logins_per_minute = 3\n}\n";
+        "  drain_timeout = \"250ms\"\n  requests_per_second = 100\n}\n";
     struct hf_config config;
     struct hf_config_error error = {0};
     hf_result got = hf_config_parse(hf_cursor_text(text), &config, &error);
@@ -66,7 +66,6 @@ static void takes_everything(void **state)
     assert_int_equal(config.limits.idle_timeout_ns, 60 * HF_SECOND);
     assert_int_equal(config.limits.drain_timeout_ns, HF_SECOND / 4);
     assert_int_equal(config.limits.requests_per_second, 100);
-    assert_int_equal(config.limits.logins_per_minute, 3);
 }
 
 static void little_is_enough(void **state)
