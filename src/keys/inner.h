@@ -38,6 +38,9 @@ hf_result hf_key_keep(struct hf_key *key, struct hf_cursor bytes, struct hf_curs
 /* Room for one more version. */
 hf_result hf_key_grow(struct hf_key *key);
 
+/* Brings versions that lie under older KEKs of the namespace under its current one. */
+hf_result hf_key_rewrap(struct hf_keys *keys, struct hf_key *draft);
+
 struct hf_key_entry {
     struct hf_key_entry *_Atomic next;
     uint64_t hash;

@@ -289,6 +289,7 @@ static hf_result change_once(struct hf_keys *keys, const struct hf_id *mount, st
     TRY(hf_keys_find(keys, mount, ns, name, true, &key));
     TRY(hf_key_copy(key, &draft));
     TRY(change->edit(keys, draft, change->arg));
+    TRY(hf_key_rewrap(keys, draft));
     return commit_draft(keys, draft, change, ret_key);
 }
 

@@ -170,6 +170,37 @@ hf_result hf_key_add_restored(struct hf_keys *keys, struct hf_key *draft, const 
     return HF_DONE;
 }
 
+/* ---- KEKs ------------------------------------------------------------------------------------------ */
+
+static hf_result rewrap(struct hf_keys *keys, struct hf_key *draft, const struct making *m,
+                        const struct hf_secret *old_kek, struct hf_cursor *blob)
+{
+    uint8_t space[BLOB_MAX];
+    struct hf_buf out = hf_buf(space, sizeof space);
+    if (blob->left == 0)
+        return HF_DONE;
+    TRY(keys->keystore->ops->rewrap(keys->keystore, old_kek, m->kek, *blob, &out));
+    return hf_key_keep(draft, hf_buf_cursor(&out), blob);
+}
+
+hf_result hf_key_rewrap(struct hf_keys *keys, struct hf_key *draft)
+{
+    CLEANUP(making_freep) struct making *m = NULL;
+    TRY(making_new(keys, draft, &m));
+    for (uint32_t i = 0; i < draft->count; i++) {
+        struct hf_key_version *v = &draft->versions[i];
+        if (v->kek_generation == m->generation)
+            continue;
+        CLEANUP(hf_secret_freep) struct hf_secret *old_kek = NULL;
+        uint32_t generation;
+        TRY(keys->kek(keys->kek_arg, hf_cursor(draft->ns, 16), v->kek_generation, &old_kek, &generation));
+        TRY(rewrap(keys, draft, m, old_kek, &v->blob));
+        TRY(rewrap(keys, draft, m, old_kek, &v->mac_blob));
+        v->kek_generation = m->generation;
+    }
+    return HF_DONE;
+}
+
 /* ---- states ---------------------------------------------------------------------------------------- */
 
 static struct hf_key_version *draft_version(struct hf_key *draft, uint32_t number)

@@ -302,6 +302,37 @@ static void what_is_due_is_rotated(void **state)
     assert_int_equal(lab_num(lab, "latest_version"), 3);
 }
 
+static void keys_follow_their_namespace_to_a_new_kek(void **state)
+{
+    struct lab *lab = *state;
+    const struct hf_key *key = NULL;
+    lab_ok(lab, lab_write(lab, "transit/keys/k", NULL));
+    lab_ok(lab, lab_write(lab, "transit/encrypt/k", "{\"plaintext\":\"" HELLO "\"}"));
+    char *old = strdup(lab_f("{\"ciphertext\":\"%s\"}", lab_str(lab, "ciphertext")));
+    lab_ok(lab, lab_write(lab, "sys/rotate", NULL));
+    lab_ok(lab,
+           lab_write(lab, "transit/keys/k/rotate", NULL)); /* any change takes the older versions along */
+    lab_ok(lab, lab_write(lab, "transit/encrypt/k", "{\"plaintext\":\"" HELLO "\"}"));
+    char *fresh = strdup(lab_f("{\"ciphertext\":\"%s\"}", lab_str(lab, "ciphertext")));
+    lab_restart(lab);
+    lab_ok(lab, lab_write(lab, "transit/decrypt/k", old));
+    lab_ok(lab, lab_write(lab, "transit/decrypt/k", fresh));
+    hf_epoch_enter();
+    struct hf_unsealed *u = hf_core_unsealed(lab->core);
+    static const uint8_t root[16];
+    const struct hf_mount *mount =
+        hf_mount_find(u->mounts, hf_cursor(root, 16), hf_cursor_text("transit/keys/k"));
+    assert_non_null(mount);
+    assert_int_equal(
+        hf_keys_find(u->keys, &mount->id, hf_cursor(root, 16), hf_cursor_text("k"), true, &key).code, HF_OK);
+    assert_int_equal(key->count, 2);
+    assert_int_equal(key->versions[0].kek_generation, key->versions[1].kek_generation);
+    assert_true(key->versions[0].kek_generation > 1);
+    hf_epoch_leave();
+    free(old);
+    free(fresh);
+}
+
 static void a_list_is_in_order_and_of_this_mount(void **state)
 {
     struct lab *lab = *state;
@@ -325,6 +356,7 @@ int main(void)
         T(states_decide_what_a_version_may),
         T(a_pre_active_version_waits),
         T(what_is_due_is_rotated),
+        T(keys_follow_their_namespace_to_a_new_kek),
         T(a_list_is_in_order_and_of_this_mount),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
