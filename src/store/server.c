@@ -85,6 +85,8 @@ static void arm(struct hf_store_server *server, struct link *link, bool armed)
     struct epoll_event event = {.events = armed ? EPOLLIN : 0, .data.ptr = link};
     if (epoll_ctl(server->epoll, EPOLL_CTL_MOD, link->fd, &event) == 0)
         link->armed = armed;
+    else if (armed)
+        link->ended = true; /* it would never be heard again */
 }
 
 static void link_free(struct link *link)

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+enum { CLOSE_TRIES = 3 };
+
 struct hf_sqlite_waiter {
     struct hf_store_txn txn;
     struct hf_sqlite_waiter *next;
@@ -430,7 +432,11 @@ void hf_sqlite_write_stop(struct hf_sqlite *engine)
     if (flusher)
         pthread_join(engine->flusher, NULL);
     if (engine->lazy_first != NULL) {
-        HF_IGNORE(barrier(engine), "the last try; what stays unwritten is logged below");
+        for (unsigned tries = 0; tries < CLOSE_TRIES && engine->lazy_first != NULL; tries++) {
+            pthread_mutex_lock(&engine->write_lock);
+            run_with_lazy(engine, NULL, 0);
+            pthread_mutex_unlock(&engine->write_lock);
+        }
         if (engine->lazy_first != NULL)
             hf_log(HF_LOG_ERROR, "store.lazy_lost", hf_f("count", engine->lazy_taken - engine->lazy_done));
     }
