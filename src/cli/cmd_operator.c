@@ -185,7 +185,7 @@ int cmd_rekey(struct cli *cli)
             return CLI_FAILED;
         hf_tw_k_int(&body.w, "secret_shares", shares);
         hf_tw_k_int(&body.w, "secret_threshold", threshold);
-        hf_tw_k_bool(&body.w, "require_verification", cli_option(cli, "verify") != NULL);
+        hf_tw_k_bool(&body.w, "require_verification", cli_option(cli, "no-verification") == NULL);
         return simple(cli, "PUT", CLI_PATH("sys/rekey/init"), &body);
     }
     const char *nonce = cli_option(cli, "nonce");

@@ -15,7 +15,7 @@ static hf_result who_may(struct hf_core *core, struct hf_call *call)
         return HF_FAIL(DENIED);
     TRY(hf_identity_of(u->policy, call->ns, call->wire.token, call->may_wait, &call->identity));
     call->audit.accessor = call->identity->accessor;
-    return hf_identity_may(u->policy, call->identity, call->wire.path, HF_CAP_READ, &call->args);
+    return hf_identity_may(u->policy, call->identity, call->acl_path, HF_CAP_READ, &call->args);
 }
 
 hf_result hf_sys_metrics(struct hf_core *core, struct hf_call *call)
