@@ -511,7 +511,7 @@ class Table(unittest.TestCase):
 
     def test_key_types_are_those_of_the_algorithm_table(self):
         text = (lib.SRC / "docs/api.md").read_text()
-        listed = [line for line in text[text.index("## Key types"):].split("\n## ")[0].splitlines() if line.startswith("| `")]
+        listed = [line for line in text[text.index("## Key types"):].split("\n## ")[0].splitlines() if line.startswith("| `") and "`type`" not in line]
         self.assertEqual(listed, key_types())
 
 
