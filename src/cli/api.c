@@ -188,3 +188,35 @@ int cli_call(struct cli *cli, const char *method, const char *const path[], stru
     cli_answer_done(ret);
     return code;
 }
+
+int cli_show(struct cli *cli, const char *method, const char *const path[], struct cli_body *body,
+             const char *good)
+{
+    struct cli_answer answer;
+    int done = cli_call(cli, method, path, body, &answer);
+    if (body != NULL)
+        cli_body_done(body);
+    if (done != CLI_OK)
+        return done;
+    if (answer.raw_len != 0)
+        done = cli_print(cli, &answer.tree);
+    else if (cli->format == CLI_TABLE)
+        cli_say(cli, CLI_GOOD, good);
+    cli_answer_done(&answer);
+    return done;
+}
+
+void cli_put_text(struct cli *cli, struct cli_body *body, const char *option, const char *field)
+{
+    const char *value = cli_option(cli, option);
+    if (value != NULL)
+        hf_tw_k_text(&body->w, field, value);
+}
+
+const char *cli_mount(const struct cli *cli)
+{
+    static char path[300];
+    const char *mount = cli_option(cli, "mount");
+    snprintf(path, sizeof(path), "%.256s/", mount != NULL ? mount : "transit");
+    return path;
+}

@@ -103,6 +103,13 @@ int cli_call(struct cli *cli, const char *method, const char *const path[], stru
 /* The same, but a refusal is not printed and not an exit code: look at ret->status. */
 int cli_call_quiet(struct cli *cli, const char *method, const char *const path[], struct cli_body *body,
                    struct cli_answer *ret);
+/* Calls, releases the body, prints the answer; where there is none, `good` (not with -o json). Gives an exit code. */
+int cli_show(struct cli *cli, const char *method, const char *const path[], struct cli_body *body,
+             const char *good);
+/* Puts an option's value under a field of the body, where it was given. */
+void cli_put_text(struct cli *cli, struct cli_body *body, const char *option, const char *field);
+/* "transit/", or what --mount says; static. */
+const char *cli_mount(const struct cli *cli);
 hf_result cli_client(struct cli *cli, struct hf_client **ret_client);
 
 /* ---- input (input.c) ---- */

@@ -70,17 +70,9 @@ static int close_ends(struct ends *e, int code)
     return code;
 }
 
-static const char *mount_of(const struct cli *cli)
-{
-    static char path[300];
-    const char *mount = cli_option(cli, "mount");
-    snprintf(path, sizeof(path), "%.256s/", mount != NULL ? mount : "transit");
-    return path;
-}
-
 static struct cli_file_job job_of(struct cli *cli, const struct ends *e)
 {
-    return (struct cli_file_job){.mount = mount_of(cli),
+    return (struct cli_file_job){.mount = cli_mount(cli),
                                  .context = cli_option(cli, "context"),
                                  .in_fd = e->in_fd,
                                  .out_fd = e->out_fd,
@@ -167,8 +159,8 @@ static int rewrap_lines(struct cli *cli, const char *key, FILE *in, FILE *out, b
     hf_tw_end(&body.w);
     *ret_more = len > 0;
     struct cli_answer answer;
-    int code =
-        count == 0 ? CLI_OK : cli_call(cli, "POST", CLI_PATH(mount_of(cli), "*rewrap/", key), &body, &answer);
+    int code = count == 0 ? CLI_OK
+                          : cli_call(cli, "POST", CLI_PATH(cli_mount(cli), "*rewrap/", key), &body, &answer);
     cli_body_done(&body);
     if (code != CLI_OK || count == 0)
         return code;

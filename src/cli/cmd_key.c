@@ -8,14 +8,6 @@
 
 enum { SMALL = 16 << 10, PAYLOAD_MAX = 16 << 20 };
 
-static const char *mount_of(const struct cli *cli)
-{
-    static char path[300];
-    const char *mount = cli_option(cli, "mount");
-    snprintf(path, sizeof(path), "%.256s/", mount != NULL ? mount : "transit");
-    return path;
-}
-
 static int finish(struct cli *cli, int done, struct cli_answer *answer, const char *good)
 {
     if (done != CLI_OK)
@@ -39,18 +31,11 @@ static int one_key(struct cli *cli, const char *method, const char *suffix, stru
     struct cli_answer answer;
     int done =
         suffix == NULL
-            ? cli_call(cli, method, CLI_PATH(mount_of(cli), "*keys/", cli->argv[0]), body, &answer)
-            : cli_call(cli, method, CLI_PATH(mount_of(cli), "*keys/", cli->argv[0], suffix), body, &answer);
+            ? cli_call(cli, method, CLI_PATH(cli_mount(cli), "*keys/", cli->argv[0]), body, &answer)
+            : cli_call(cli, method, CLI_PATH(cli_mount(cli), "*keys/", cli->argv[0], suffix), body, &answer);
     if (body != NULL)
         cli_body_done(body);
     return finish(cli, done, &answer, good);
-}
-
-static void put_text(struct cli *cli, struct cli_body *body, const char *option, const char *field)
-{
-    const char *value = cli_option(cli, option);
-    if (value != NULL)
-        hf_tw_k_text(&body->w, field, value);
 }
 
 static void put_flag(struct cli *cli, struct cli_body *body, const char *option, const char *field)
@@ -64,11 +49,11 @@ int cmd_key_create(struct cli *cli)
     struct cli_body body;
     if (!HF_IS_OK(cli_body_begin(&body, SMALL)))
         return CLI_FAILED;
-    put_text(cli, &body, "type", "type");
-    put_text(cli, &body, "parameter-set", "parameter_set");
-    put_text(cli, &body, "hybrid-pqc", "hybrid_key_type_pqc");
-    put_text(cli, &body, "hybrid-ec", "hybrid_key_type_ec");
-    put_text(cli, &body, "auto-rotate", "auto_rotate_period");
+    cli_put_text(cli, &body, "type", "type");
+    cli_put_text(cli, &body, "parameter-set", "parameter_set");
+    cli_put_text(cli, &body, "hybrid-pqc", "hybrid_key_type_pqc");
+    cli_put_text(cli, &body, "hybrid-ec", "hybrid_key_type_ec");
+    cli_put_text(cli, &body, "auto-rotate", "auto_rotate_period");
     put_flag(cli, &body, "derived", "derived");
     put_flag(cli, &body, "convergent", "convergent_encryption");
     put_flag(cli, &body, "exportable", "exportable");
@@ -78,7 +63,7 @@ int cmd_key_create(struct cli *cli)
 int cmd_key_list(struct cli *cli)
 {
     struct cli_answer answer;
-    int done = cli_call(cli, "LIST", CLI_PATH(mount_of(cli), "keys"), NULL, &answer);
+    int done = cli_call(cli, "LIST", CLI_PATH(cli_mount(cli), "keys"), NULL, &answer);
     if (done == CLI_NOT_FOUND) /* no keys yet: an empty list, as existing clients are told */
         return CLI_OK;
     return finish(cli, done, &answer, NULL);
@@ -107,8 +92,8 @@ int cmd_key_config(struct cli *cli)
         hf_tw_k_int(&body.w, "min_decryption_version", least_dec);
     if (least_enc >= 0)
         hf_tw_k_int(&body.w, "min_encryption_version", least_enc);
-    put_text(cli, &body, "deletion-allowed", "deletion_allowed");
-    put_text(cli, &body, "auto-rotate", "auto_rotate_period");
+    cli_put_text(cli, &body, "deletion-allowed", "deletion_allowed");
+    cli_put_text(cli, &body, "auto-rotate", "auto_rotate_period");
     return one_key(cli, "POST", "*/config", &body, NULL);
 }
 
@@ -138,7 +123,7 @@ int cmd_key_version(struct cli *cli)
     struct cli_answer answer;
     int done = cli_call(
         cli, "POST",
-        CLI_PATH(mount_of(cli), "*keys/", cli->argv[0], "*/versions/", cli->argv[1], "*/", cli->argv[2]),
+        CLI_PATH(cli_mount(cli), "*keys/", cli->argv[0], "*/versions/", cli->argv[1], "*/", cli->argv[2]),
         NULL, &answer);
     return finish(cli, done, &answer, NULL);
 }
@@ -189,9 +174,9 @@ int cmd_sign(struct cli *cli)
     hf_result read = put_payload(&body, "input", cli_option(cli, "in"));
     if (!HF_IS_OK(read))
         return cli_failed(cli, read, "cannot read what to sign");
-    put_text(cli, &body, "hash", "hash_algorithm");
+    cli_put_text(cli, &body, "hash", "hash_algorithm");
     struct cli_answer answer;
-    int done = cli_call(cli, "POST", CLI_PATH(mount_of(cli), "*sign/", cli->argv[0]), &body, &answer);
+    int done = cli_call(cli, "POST", CLI_PATH(cli_mount(cli), "*sign/", cli->argv[0]), &body, &answer);
     cli_body_done(&body);
     if (done != CLI_OK)
         return done;
@@ -220,9 +205,9 @@ int cmd_verify(struct cli *cli)
         return cli_failed(cli, read, "cannot read what was signed");
     }
     hf_tw_k_slice(&body.w, "signature", hf_cursor(signature, HF_MIN(len, (size_t)SMALL * 6)));
-    put_text(cli, &body, "hash", "hash_algorithm");
+    cli_put_text(cli, &body, "hash", "hash_algorithm");
     struct cli_answer answer;
-    int done = cli_call(cli, "POST", CLI_PATH(mount_of(cli), "*verify/", cli->argv[0]), &body, &answer);
+    int done = cli_call(cli, "POST", CLI_PATH(cli_mount(cli), "*verify/", cli->argv[0]), &body, &answer);
     cli_body_done(&body);
     free(signature);
     if (done != CLI_OK)
@@ -243,7 +228,7 @@ int cmd_random(struct cli *cli)
     struct cli_body body;
     if (!HF_IS_OK(cli_body_begin(&body, SMALL)))
         return CLI_FAILED;
-    put_text(cli, &body, "format", "format");
+    cli_put_text(cli, &body, "format", "format");
     struct cli_answer answer;
     int done = cli_call(cli, "POST", CLI_PATH("transit/random/", cli->argc == 1 ? cli->argv[0] : "32"), &body,
                         &answer);

@@ -7,20 +7,6 @@
 
 enum { BODY = 64 << 10, SHARE_TEXT = 512 };
 
-static int simple(struct cli *cli, const char *method, const char *const path[], struct cli_body *body)
-{
-    struct cli_answer answer;
-    int done = cli_call(cli, method, path, body, &answer);
-    if (body != NULL)
-        cli_body_done(body);
-    if (done != CLI_OK)
-        return done;
-    if (answer.raw_len != 0)
-        done = cli_print(cli, &answer.tree);
-    cli_answer_done(&answer);
-    return done;
-}
-
 int cmd_init(struct cli *cli)
 {
     int64_t shares, threshold;
@@ -107,10 +93,7 @@ int cmd_unseal(struct cli *cli)
 
 int cmd_seal(struct cli *cli)
 {
-    int done = simple(cli, "PUT", CLI_PATH("sys/seal"), NULL);
-    if (done == CLI_OK && cli->format == CLI_TABLE)
-        cli_say(cli, CLI_GOOD, "sealed: every key is out of memory\n");
-    return done;
+    return cli_show(cli, "PUT", CLI_PATH("sys/seal"), NULL, "sealed: every key is out of memory\n");
 }
 
 int cmd_status(struct cli *cli)
@@ -175,7 +158,7 @@ int cmd_posture(struct cli *cli)
 int cmd_rekey(struct cli *cli)
 {
     if (cli_option(cli, "cancel") != NULL)
-        return simple(cli, "DELETE", CLI_PATH("sys/rekey/init"), NULL);
+        return cli_show(cli, "DELETE", CLI_PATH("sys/rekey/init"), NULL, "done\n");
     if (cli_option(cli, "start") != NULL) {
         int64_t shares, threshold;
         if (!cli_number(cli, "shares", 5, &shares) || !cli_number(cli, "threshold", 3, &threshold))
@@ -186,11 +169,11 @@ int cmd_rekey(struct cli *cli)
         hf_tw_k_int(&body.w, "secret_shares", shares);
         hf_tw_k_int(&body.w, "secret_threshold", threshold);
         hf_tw_k_bool(&body.w, "require_verification", cli_option(cli, "no-verification") == NULL);
-        return simple(cli, "PUT", CLI_PATH("sys/rekey/init"), &body);
+        return cli_show(cli, "PUT", CLI_PATH("sys/rekey/init"), &body, "done\n");
     }
     const char *nonce = cli_option(cli, "nonce");
     if (nonce == NULL)
-        return simple(cli, "GET", CLI_PATH("sys/rekey/init"), NULL);
+        return cli_show(cli, "GET", CLI_PATH("sys/rekey/init"), NULL, "done\n");
     struct cli_answer answer;
     bool verify = cli_option(cli, "verify") != NULL;
     int done = offer_share(cli, verify ? CLI_PATH("sys/rekey/verify") : CLI_PATH("sys/rekey/update"), nonce,
@@ -205,12 +188,12 @@ int cmd_rekey(struct cli *cli)
 int cmd_generate_root(struct cli *cli)
 {
     if (cli_option(cli, "cancel") != NULL)
-        return simple(cli, "DELETE", CLI_PATH("sys/generate-root/attempt"), NULL);
+        return cli_show(cli, "DELETE", CLI_PATH("sys/generate-root/attempt"), NULL, "done\n");
     if (cli_option(cli, "start") != NULL)
-        return simple(cli, "PUT", CLI_PATH("sys/generate-root/attempt"), NULL);
+        return cli_show(cli, "PUT", CLI_PATH("sys/generate-root/attempt"), NULL, "done\n");
     const char *nonce = cli_option(cli, "nonce");
     if (nonce == NULL)
-        return simple(cli, "GET", CLI_PATH("sys/generate-root/attempt"), NULL);
+        return cli_show(cli, "GET", CLI_PATH("sys/generate-root/attempt"), NULL, "done\n");
     struct cli_answer answer;
     int done = offer_share(cli, CLI_PATH("sys/generate-root/update"), nonce, &answer);
     if (done != CLI_OK)
@@ -238,7 +221,7 @@ int cmd_mount_enable(struct cli *cli)
     if (!HF_IS_OK(cli_body_begin(&body, BODY)))
         return CLI_FAILED;
     hf_tw_k_text(&body.w, "type", type);
-    return simple(cli, "POST", CLI_PATH(root, rest), &body);
+    return cli_show(cli, "POST", CLI_PATH(root, rest), &body, "done\n");
 }
 
 int cmd_mount_disable(struct cli *cli)
@@ -247,7 +230,7 @@ int cmd_mount_disable(struct cli *cli)
         return cli_usage(cli, "say which mount");
     const char *rest;
     const char *root = mount_root(cli->argv[0], &rest);
-    return simple(cli, "DELETE", CLI_PATH(root, rest), NULL);
+    return cli_show(cli, "DELETE", CLI_PATH(root, rest), NULL, "done\n");
 }
 
 int cmd_mount_list(struct cli *cli)

@@ -8,23 +8,6 @@
 
 enum { SMALL = 16 << 10, POLICY_MAX = 1 << 20 };
 
-static int show(struct cli *cli, const char *method, const char *const path[], struct cli_body *body,
-                const char *good)
-{
-    struct cli_answer answer;
-    int done = cli_call(cli, method, path, body, &answer);
-    if (body != NULL)
-        cli_body_done(body);
-    if (done != CLI_OK)
-        return done;
-    if (answer.raw_len != 0)
-        done = cli_print(cli, &answer.tree);
-    else if (cli->format == CLI_TABLE)
-        cli_say(cli, CLI_GOOD, good);
-    cli_answer_done(&answer);
-    return done;
-}
-
 int cmd_policy_write(struct cli *cli)
 {
     if (cli->argc != 2)
@@ -41,7 +24,7 @@ int cmd_policy_write(struct cli *cli)
     }
     hf_tw_k_slice(&body.w, "policy", hf_cursor(text, len));
     free(text);
-    return show(cli, "PUT", CLI_PATH("sys/policies/acl/", cli->argv[0]), &body, "written\n");
+    return cli_show(cli, "PUT", CLI_PATH("sys/policies/acl/", cli->argv[0]), &body, "written\n");
 }
 
 int cmd_policy_read(struct cli *cli)
@@ -63,14 +46,14 @@ int cmd_policy_read(struct cli *cli)
 
 int cmd_policy_list(struct cli *cli)
 {
-    return show(cli, "LIST", CLI_PATH("sys/policies/acl"), NULL, "");
+    return cli_show(cli, "LIST", CLI_PATH("sys/policies/acl"), NULL, "");
 }
 
 int cmd_policy_delete(struct cli *cli)
 {
     if (cli->argc != 1)
         return cli_usage(cli, "name one policy");
-    return show(cli, "DELETE", CLI_PATH("sys/policies/acl/", cli->argv[0]), NULL, "deleted\n");
+    return cli_show(cli, "DELETE", CLI_PATH("sys/policies/acl/", cli->argv[0]), NULL, "deleted\n");
 }
 
 /* "a,b" as a list of texts. */
@@ -90,13 +73,6 @@ static void put_names(struct cli_body *body, const char *field, const char *name
     hf_tw_end(&body->w);
 }
 
-static void put_text(struct cli *cli, struct cli_body *body, const char *option, const char *field)
-{
-    const char *value = cli_option(cli, option);
-    if (value != NULL)
-        hf_tw_k_text(&body->w, field, value);
-}
-
 int cmd_token_create(struct cli *cli)
 {
     int64_t uses;
@@ -106,15 +82,15 @@ int cmd_token_create(struct cli *cli)
     if (!HF_IS_OK(cli_body_begin(&body, SMALL)))
         return CLI_FAILED;
     put_names(&body, "policies", cli_option(cli, "policy"));
-    put_text(cli, &body, "ttl", "ttl");
-    put_text(cli, &body, "max-ttl", "explicit_max_ttl");
-    put_text(cli, &body, "period", "period");
-    put_text(cli, &body, "name", "display_name");
+    cli_put_text(cli, &body, "ttl", "ttl");
+    cli_put_text(cli, &body, "max-ttl", "explicit_max_ttl");
+    cli_put_text(cli, &body, "period", "period");
+    cli_put_text(cli, &body, "name", "display_name");
     if (uses >= 0)
         hf_tw_k_int(&body.w, "num_uses", uses);
     if (cli_option(cli, "orphan") != NULL)
-        return show(cli, "POST", CLI_PATH("auth/token/create-orphan"), &body, "");
-    return show(cli, "POST", CLI_PATH("auth/token/create"), &body, "");
+        return cli_show(cli, "POST", CLI_PATH("auth/token/create-orphan"), &body, "");
+    return cli_show(cli, "POST", CLI_PATH("auth/token/create"), &body, "");
 }
 
 /* The same for one's own token and for another's accessor. */
@@ -123,12 +99,12 @@ static int token_op(struct cli *cli, const char *method, const char *own, const 
 {
     const char *accessor = cli_option(cli, "accessor");
     if (accessor == NULL)
-        return show(cli, method, CLI_PATH(own), NULL, good);
+        return cli_show(cli, method, CLI_PATH(own), NULL, good);
     struct cli_body body;
     if (!HF_IS_OK(cli_body_begin(&body, SMALL)))
         return CLI_FAILED;
     hf_tw_k_text(&body.w, "accessor", accessor);
-    return show(cli, "POST", CLI_PATH(by_accessor), &body, good);
+    return cli_show(cli, "POST", CLI_PATH(by_accessor), &body, good);
 }
 
 int cmd_token_lookup(struct cli *cli)
@@ -157,7 +133,7 @@ int cmd_token_capabilities(struct cli *cli)
     hf_tw_array(&body.w);
     hf_tw_text(&body.w, hf_cursor_text(cli->argv[0]));
     hf_tw_end(&body.w);
-    return show(cli, "POST", CLI_PATH("sys/capabilities-self"), &body, "");
+    return cli_show(cli, "POST", CLI_PATH("sys/capabilities-self"), &body, "");
 }
 
 /* ---- logins: the token alone on standard output, for $(...) ---- */
@@ -204,7 +180,7 @@ int cmd_login_cert(struct cli *cli)
     struct cli_body body;
     if (!HF_IS_OK(cli_body_begin(&body, SMALL)))
         return CLI_FAILED;
-    put_text(cli, &body, "name", "name");
+    cli_put_text(cli, &body, "name", "name");
     return login(cli, mount != NULL ? mount : "cert", &body);
 }
 
@@ -216,7 +192,7 @@ static int plain(struct cli *cli, const char *method)
         return cli_usage(cli, "name one path");
     char path[2048];
     snprintf(path, sizeof(path), "*%s", cli->argv[0]);
-    return show(cli, method, CLI_PATH("", path), NULL, "done\n");
+    return cli_show(cli, method, CLI_PATH("", path), NULL, "done\n");
 }
 
 int cmd_read(struct cli *cli)
@@ -274,5 +250,5 @@ int cmd_write(struct cli *cli)
     }
     char path[2048];
     snprintf(path, sizeof(path), "*%s", cli->argv[0]);
-    return show(cli, "PUT", CLI_PATH("", path), &body, "done\n");
+    return cli_show(cli, "PUT", CLI_PATH("", path), &body, "done\n");
 }

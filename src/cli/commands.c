@@ -10,15 +10,16 @@ static const struct cli_option init_options[] = {
 static const struct cli_option unseal_options[] = {{"share-fd", "FD", "read the share from this descriptor"},
                                                    {"reset", NULL, "forget the shares given so far"},
                                                    END};
-static const struct cli_option rekey_options[] = {{"start", NULL, "begin"},
-                                                  {"shares", "N", "new shares [5]"},
-                                                  {"threshold", "K", "new threshold [3]"},
-                                                  {"no-verification", NULL, "new shares take effect without being shown to work"},
-                                                  {"verify", NULL, "the share offered is a new one, shown to work"},
-                                                  {"nonce", "ID", "offer a share to this attempt"},
-                                                  {"share-fd", "FD", "read the share from this descriptor"},
-                                                  {"cancel", NULL, "give it up"},
-                                                  END};
+static const struct cli_option rekey_options[] = {
+    {"start", NULL, "begin"},
+    {"shares", "N", "new shares [5]"},
+    {"threshold", "K", "new threshold [3]"},
+    {"no-verification", NULL, "new shares take effect without being shown to work"},
+    {"verify", NULL, "the share offered is a new one, shown to work"},
+    {"nonce", "ID", "offer a share to this attempt"},
+    {"share-fd", "FD", "read the share from this descriptor"},
+    {"cancel", NULL, "give it up"},
+    END};
 static const struct cli_option generate_root_options[] = {
     {"start", NULL, "begin; keep the one-time pad it shows"},
     {"nonce", "ID", "offer a share to this attempt"},
