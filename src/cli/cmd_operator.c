@@ -235,7 +235,8 @@ int cmd_mount_disable(struct cli *cli)
 
 int cmd_mount_list(struct cli *cli)
 {
-    return simple(cli, "GET", CLI_PATH(cli_option(cli, "auth") != NULL ? "sys/auth" : "sys/mounts"), NULL);
+    return cli_show(cli, "GET", CLI_PATH(cli_option(cli, "auth") != NULL ? "sys/auth" : "sys/mounts"), NULL,
+                    "");
 }
 
 int cmd_metrics(struct cli *cli)
