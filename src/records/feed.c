@@ -1,11 +1,7 @@
-/* Reading the feed: at the beginning all of it, by several threads, each shard by one; later what others have added. */
+/* Reading the feed: at the beginning all of it in one pass; later what others have added to a shard. */
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "records/inner.h"
-#include "base/cpu.h"
-
-enum { OPEN_THREADS_MAX = 4 };
 
 /* ---- taking in changes -------------------------------------------------------------------------------------- */
 
@@ -70,6 +66,34 @@ void hf_feed_apply(struct hf_records *records, const struct hf_leaf *leaf)
     pthread_mutex_unlock(&shard->map_lock);
 }
 
+/* Takes in the next change of its shard. */
+static hf_result take_change(struct hf_records *records, const struct hf_change *change)
+{
+    struct hf_shard *shard = &records->shards[change->shard];
+    struct hf_leaf leaf;
+    if (change->seq != shard->frontier.size + 1)
+        return hf_fault_shard(records, change->shard, "its feed has a gap", change->seq,
+                              shard->frontier.size + 1);
+    if (!HF_IS_OK(hf_leaf_read(change, &leaf)))
+        return hf_fault_shard(records, change->shard, "a change is altered", change->seq, 0);
+    TRY(hf_feed_prepare(records, &leaf, 1));
+    hf_tlog_append(&shard->frontier, hf_leaf_hash(&leaf));
+    hf_feed_apply(records, &leaf);
+    return HF_DONE;
+}
+
+/* Whether what was taken in is what the head was made for. */
+static hf_result check_frontier(struct hf_records *records, unsigned number, const struct hf_head *head)
+{
+    const struct hf_tlog_frontier *have = &records->shards[number].frontier;
+    if (have->size != head->frontier.size)
+        return hf_fault_shard(records, number, "its feed ends too early", have->size, head->frontier.size);
+    struct hf_tlog_hash root = hf_tlog_root(have), want = hf_tlog_root(&head->frontier);
+    if (memcmp(&root, &want, sizeof root) != 0) /* public */
+        return hf_fault_shard(records, number, "its feed is not the one its head was made for", 0, 0);
+    return HF_DONE;
+}
+
 struct replay {
     struct hf_records *records;
     unsigned shard;
@@ -81,44 +105,27 @@ struct replay {
 static bool replay_change(void *arg, const struct hf_change *change)
 {
     struct replay *r = arg;
-    struct hf_shard *shard = &r->records->shards[r->shard];
-    struct hf_leaf leaf;
-    if (shard->frontier.size == r->until) {
-        r->beyond = true;
+    r->beyond = r->records->shards[r->shard].frontier.size == r->until;
+    if (r->beyond)
         return false;
-    }
-    if (change->seq != shard->frontier.size + 1)
-        r->result =
-            hf_fault_shard(r->records, r->shard, "its feed has a gap", change->seq, shard->frontier.size + 1);
-    else if (!HF_IS_OK(hf_leaf_read(change, &leaf)))
-        r->result = hf_fault_shard(r->records, r->shard, "a change is altered", change->seq, 0);
+    if (change->shard != r->shard)
+        r->result = hf_fault_shard(r->records, r->shard, "its feed has another's change", change->seq, 0);
     else
-        r->result = hf_feed_prepare(r->records, &leaf, 1);
-    if (!HF_IS_OK(r->result))
-        return false;
-    hf_tlog_append(&shard->frontier, hf_leaf_hash(&leaf));
-    hf_feed_apply(r->records, &leaf);
-    return true;
+        r->result = take_change(r->records, change);
+    return HF_IS_OK(r->result);
 }
 
-/* From where the shard stands to the head, and whether that leads to it. commit_lock is held, or nobody else is
- * there yet. */
+/* From where the shard stands to the head, and whether that leads to it. commit_lock is held. */
 static hf_result replay(struct hf_records *records, unsigned number, const struct hf_head *head,
                         bool *ret_beyond)
 {
-    struct hf_shard *shard = &records->shards[number];
+    uint64_t size = records->shards[number].frontier.size, missing = head->frontier.size - size;
     struct replay r = {.records = records, .shard = number, .until = head->frontier.size};
-    uint64_t missing = head->frontier.size - shard->frontier.size;
-    TRY(records->store->ops->feed_since(records->store, (uint16_t)number, shard->frontier.size,
+    TRY(records->store->ops->feed_since(records->store, (uint16_t)number, size,
                                         (uint32_t)HF_MIN(missing + 1, (uint64_t)UINT32_MAX), replay_change,
                                         &r));
     TRY(r.result);
-    if (shard->frontier.size != head->frontier.size)
-        return hf_fault_shard(records, number, "its feed ends too early", shard->frontier.size,
-                              head->frontier.size);
-    struct hf_tlog_hash have = hf_tlog_root(&shard->frontier), want = hf_tlog_root(&head->frontier);
-    if (memcmp(&have, &want, sizeof have) != 0) /* public */
-        return hf_fault_shard(records, number, "its feed is not the one its head was made for", 0, 0);
+    TRY(check_frontier(records, number, head));
     *ret_beyond = r.beyond;
     return HF_DONE;
 }
@@ -161,53 +168,6 @@ hf_result hf_feed_catch_up(struct hf_records *records, unsigned number)
 
 /* ---- all of it ------------------------------------------------------------------------------------------------ */
 
-struct opening {
-    struct hf_records *records;
-    struct hf_head *heads;
-    unsigned next; /* atomic: shard to replay */
-    bool failed;   /* atomic */
-};
-struct opener {
-    struct opening *opening;
-    pthread_t thread;
-    hf_result result;
-    char fault[256];
-};
-
-static hf_result open_shard(struct opening *opening, unsigned shard)
-{
-    bool beyond;
-    TRY(replay(opening->records, shard, &opening->heads[shard], &beyond));
-    if (beyond) {
-        struct hf_head again;
-        TRY(read_head(opening->records, shard, &again));
-        if (again.frontier.size == opening->heads[shard].frontier.size)
-            return hf_fault_shard(opening->records, shard, "its feed goes on beyond its head", 0, 0);
-        TRY(hf_feed_catch_up(opening->records, shard));
-    }
-    struct hf_shard *s = &opening->records->shards[shard];
-    __atomic_store_n(&s->seq, s->frontier.size, __ATOMIC_RELEASE);
-    return HF_DONE;
-}
-
-static void *open_main(void *arg)
-{
-    struct opener *self = arg;
-    struct opening *opening = self->opening;
-    while (!__atomic_load_n(&opening->failed, __ATOMIC_ACQUIRE)) {
-        unsigned shard = __atomic_fetch_add(&opening->next, 1, __ATOMIC_RELAXED);
-        if (shard >= HF_STORE_SHARDS)
-            break;
-        self->result = open_shard(opening, shard);
-        if (!HF_IS_OK(self->result)) {
-            struct hf_buf text = hf_buf(self->fault, sizeof self->fault - 1);
-            hf_buf_text(&text, hf_records_fault());
-            __atomic_store_n(&opening->failed, true, __ATOMIC_RELEASE);
-        }
-    }
-    return NULL;
-}
-
 /* Each head says how far the others were: none may be behind that. */
 static hf_result check_heads(struct hf_records *records, struct hf_head *heads)
 {
@@ -224,29 +184,48 @@ static hf_result check_heads(struct hf_records *records, struct hf_head *heads)
     return HF_DONE;
 }
 
+struct opening {
+    struct hf_records *records;
+    const struct hf_head *heads;
+    uint64_t beyond; /* bits: shards whose feed goes on after the head that was read */
+    hf_result result;
+};
+
+static bool open_change(void *arg, const struct hf_change *change)
+{
+    struct opening *o = arg;
+    if (change->shard >= HF_STORE_SHARDS)
+        o->result = hf_fault_shard(o->records, change->shard, "there is none such", change->seq, 0);
+    else if (o->records->shards[change->shard].frontier.size == o->heads[change->shard].frontier.size)
+        o->beyond |= UINT64_C(1) << change->shard;
+    else
+        o->result = take_change(o->records, change);
+    return HF_IS_OK(o->result);
+}
+
+/* Changes after the head: another node has written meanwhile, and the head has moved on; or somebody added them. */
+static hf_result open_beyond(struct hf_records *records, unsigned shard)
+{
+    struct hf_head head;
+    TRY(read_head(records, shard, &head));
+    if (head.frontier.size == records->shards[shard].frontier.size)
+        return hf_fault_shard(records, shard, "its feed goes on beyond its head", 0, 0);
+    return hf_feed_catch_up(records, shard);
+}
+
 static hf_result open_all(struct hf_records *records, struct hf_head *heads)
 {
     for (unsigned i = 0; i < HF_STORE_SHARDS; i++)
         TRY(read_head(records, i, &heads[i]));
     TRY(check_heads(records, heads));
-
-    struct opening opening = {.records = records, .heads = heads};
-    struct opener openers[OPEN_THREADS_MAX] = {0};
-    unsigned threads = HF_MIN(hf_cpu_count(), (unsigned)OPEN_THREADS_MAX), started = 1;
-    for (unsigned i = 0; i < threads; i++)
-        openers[i].opening = &opening;
-    while (started < threads &&
-           pthread_create(&openers[started].thread, NULL, open_main, &openers[started]) == 0)
-        started++;
-    (void)open_main(&openers[0]);
-    for (unsigned i = 1; i < started; i++)
-        pthread_join(openers[i].thread, NULL);
-    for (unsigned i = 0; i < started; i++) {
-        if (HF_IS_OK(openers[i].result))
-            continue;
-        if (openers[i].result.code == HF_CORRUPT)
-            hf_fault_set(openers[i].fault);
-        return openers[i].result;
+    struct opening o = {.records = records, .heads = heads};
+    TRY(records->store->ops->feed_each(records->store, 0, UINT32_MAX, open_change, &o));
+    TRY(o.result);
+    for (unsigned i = 0; i < HF_STORE_SHARDS; i++) {
+        TRY(check_frontier(records, i, &heads[i]));
+        if (o.beyond >> i & 1)
+            TRY(open_beyond(records, i));
+        __atomic_store_n(&records->shards[i].seq, records->shards[i].frontier.size, __ATOMIC_RELEASE);
     }
     return HF_DONE;
 }

@@ -23,7 +23,7 @@ enum {
     HF_RECORD_ROW_MAX = HF_STORE_RECORD_MAX + HF_RECORD_NS_MAX + HF_STORE_NAME_MAX,
     HF_LEAF_BLOB_MAX = 1 + HF_RECORD_TAG + 1 + HF_RECORD_NS_MAX,
     HF_LEAF_MAX = 64 + HF_LEAF_BLOB_MAX,
-    HF_HEAD_PLAIN_MAX = 16 + 8 * HF_STORE_SHARDS + 8 + 64 * HF_TLOG_HASH,
+    HF_HEAD_PLAIN_MAX = 16 + 9 * HF_STORE_SHARDS + 8 + 64 * HF_TLOG_HASH,
     HF_HEAD_SEALED_MAX = HF_HEAD_PLAIN_MAX + 64,
     HF_NS_COUNTED_MAX = 65535, /* namespaces beyond these share the last number, and are not counted apart */
 };

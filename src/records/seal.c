@@ -97,7 +97,31 @@ static void head_ad(struct hf_buf *out, unsigned shard, uint64_t seq)
     hf_buf_u64(out, seq);
 }
 
-/* version u8 | each shard's seq, u64 | frontier */
+/* Seven bits a byte, the lowest first, the last without its top bit: heads are written with every change. */
+static void put_short(struct hf_buf *out, uint64_t number)
+{
+    for (; number >= 0x80; number >>= 7)
+        hf_buf_u8(out, (uint8_t)(number | 0x80));
+    hf_buf_u8(out, (uint8_t)number);
+}
+
+static bool take_short(struct hf_cursor *in, uint64_t *ret)
+{
+    uint64_t number = 0;
+    for (unsigned shift = 0; shift < 63; shift += 7) {
+        uint8_t part;
+        if (!hf_cursor_u8(in, &part))
+            return false;
+        number |= (uint64_t)(part & 0x7f) << shift;
+        if (part < 0x80) {
+            *ret = number;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* version u8 | each shard's seq | frontier */
 hf_result hf_head_seal(struct hf_records *records, unsigned shard, const struct hf_head *head,
                        struct hf_buf *out)
 {
@@ -105,7 +129,7 @@ hf_result hf_head_seal(struct hf_records *records, unsigned shard, const struct 
     struct hf_buf plain = hf_buf(memory, sizeof memory), ad = hf_buf(ad_memory, sizeof ad_memory);
     hf_buf_u8(&plain, HEAD_VERSION);
     for (unsigned i = 0; i < HF_STORE_SHARDS; i++)
-        hf_buf_u64(&plain, head->others[i]);
+        put_short(&plain, head->others[i]);
     hf_tlog_frontier_write(&plain, &head->frontier);
     TRY(hf_buf_ok(&plain));
     head_ad(&ad, shard, head->frontier.size);
@@ -130,7 +154,7 @@ hf_result hf_head_open(struct hf_records *records, unsigned shard, uint64_t seq,
     struct hf_head head;
     bool whole = hf_cursor_u8(&in, &version) && version == HEAD_VERSION;
     for (unsigned i = 0; i < HF_STORE_SHARDS && whole; i++)
-        whole = hf_cursor_u64(&in, &head.others[i]);
+        whole = take_short(&in, &head.others[i]);
     if (!whole || !HF_IS_OK(hf_tlog_frontier_read(&in, &head.frontier)) || in.left != 0 ||
         head.frontier.size != seq)
         return hf_fault_shard(records, shard, "its head has an unknown form", 0, 0);

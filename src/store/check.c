@@ -56,6 +56,28 @@ static hf_result check_op(const struct hf_store_op *op)
     return fits ? HF_DONE : HF_FAIL(BAD_ARGUMENT);
 }
 
+/* A shard's feed grows only with its head, and by one change for each number: so the head's condition is the feed's,
+ * and the feed needs none of its own. */
+static bool is_fed(const struct hf_store_op *ops, size_t count, size_t at)
+{
+    const struct hf_store_op *feed = &ops[at];
+    uint64_t before = 0;
+    bool head = false;
+    for (size_t i = 0; i < count; i++) {
+        if (ops[i].shard != feed->shard)
+            continue;
+        if (ops[i].kind == HF_STORE_HEAD_CAS) {
+            if (head || feed->seq > ops[i].seq)
+                return false;
+            head = true;
+            before = before == 0 ? ops[i].expect_rev : before;
+        } else if (ops[i].kind == HF_STORE_FEED_APPEND && i < at) {
+            before = ops[i].seq;
+        }
+    }
+    return head && feed->seq == before + 1;
+}
+
 hf_result hf_store_ops_check(const struct hf_store_op *ops, size_t count, size_t *ret_bytes)
 {
     size_t bytes = 0;
@@ -65,6 +87,10 @@ hf_result hf_store_ops_check(const struct hf_store_op *ops, size_t count, size_t
         TRY(check_op(&ops[i]));
         bytes += ops[i].row.ns.left + ops[i].row.name.left + ops[i].row.sealed.left + ops[i].hash.left +
                  ops[i].blob.left; /* each is bounded above: cannot wrap */
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (ops[i].kind == HF_STORE_FEED_APPEND && !is_fed(ops, count, i))
+            return HF_FAIL(BAD_ARGUMENT);
     }
     if (bytes > HF_STORE_ONE_TXN_MAX)
         return HF_FAIL(TOO_LARGE);

@@ -14,7 +14,7 @@ enum {
 #define HF_STORE_SEQ_MAX ((UINT64_C(1) << 48) - 2)
 #define HF_STORE_INDEX_MAX ((UINT64_C(1) << 44) - 2) /* leaves of one audit log */
 
-/* Fails: BAD_ARGUMENT where fields contradict each other, TOO_LARGE where one is out of bounds. ret_bytes: length of
+/* Fails: BAD_ARGUMENT where fields or operations contradict each other, TOO_LARGE where one is out of bounds. ret_bytes: length of
  * the variable parts together. */
 hf_result hf_store_ops_check(const struct hf_store_op *ops, size_t count, size_t *ret_bytes);
 hf_result hf_store_query_check(const struct hf_list_query *query);

@@ -179,6 +179,7 @@ bool hf_store_take_query(struct hf_cursor *in, struct hf_list_query *ret_query)
 
 void hf_store_put_change(struct hf_buf *out, const struct hf_change *change)
 {
+    hf_buf_u64(out, change->at);
     hf_buf_u16(out, change->shard);
     hf_buf_u64(out, change->seq);
     hf_buf_u16(out, change->table);
@@ -189,9 +190,10 @@ void hf_store_put_change(struct hf_buf *out, const struct hf_change *change)
 
 bool hf_store_take_change(struct hf_cursor *in, struct hf_change *ret_change)
 {
-    return hf_cursor_u16(in, &ret_change->shard) && hf_cursor_u64(in, &ret_change->seq) &&
-           hf_cursor_u16(in, &ret_change->table) && hf_store_take_id(in, &ret_change->id) &&
-           hf_cursor_u64(in, &ret_change->rev) && hf_cursor_vec32(in, &ret_change->blob);
+    return hf_cursor_u64(in, &ret_change->at) && hf_cursor_u16(in, &ret_change->shard) &&
+           hf_cursor_u64(in, &ret_change->seq) && hf_cursor_u16(in, &ret_change->table) &&
+           hf_store_take_id(in, &ret_change->id) && hf_cursor_u64(in, &ret_change->rev) &&
+           hf_cursor_vec32(in, &ret_change->blob);
 }
 
 void hf_store_put_batch(struct hf_buf *out, const struct hf_audit_batch *batch)

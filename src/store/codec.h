@@ -24,6 +24,7 @@ enum hf_store_call {
     HF_CALL_HINT_WAIT,
     HF_CALL_JOB_LIST,
     HF_CALL_NODE_LIST,
+    HF_CALL_FEED_EACH,
 };
 
 /* Flags of frames. */

@@ -149,8 +149,7 @@ static void each_change(struct doctor *d, sqlite3_stmt *s, void *at)
 {
     struct feeds *f = at;
     struct line line;
-    uint64_t pos = (uint64_t)sqlite3_column_int64(s, 0);
-    uint64_t shard = pos >> HF_SQLITE_SHARD_BITS, seq = pos & ((UINT64_C(1) << HF_SQLITE_SHARD_BITS) - 1);
+    uint64_t shard = (uint64_t)sqlite3_column_int64(s, 0), seq = (uint64_t)sqlite3_column_int64(s, 1);
     d->report.changes++;
     if (shard >= HF_STORE_SHARDS) {
         bad(d, "feed: a change of a shard that there is not");
@@ -169,7 +168,7 @@ static hf_result check_feeds(struct doctor *d)
 {
     struct feeds f = {0};
     TRY(rows_of(d, "SELECT shard,seq FROM head", each_head, &f));
-    TRY(rows_of(d, "SELECT pos FROM change ORDER BY pos", each_change, &f));
+    TRY(rows_of(d, "SELECT shard,seq FROM change ORDER BY pos", each_change, &f));
     for (uint64_t shard = 0; shard < HF_STORE_SHARDS; shard++) {
         if (f.head[shard] == f.last[shard])
             continue;

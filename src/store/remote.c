@@ -443,39 +443,54 @@ static hf_result remote_list(struct hf_store *self, const struct hf_list_query *
     return HF_DONE;
 }
 
-static hf_result feed_turn(struct hf_store *self, uint16_t shard, uint64_t *after, uint32_t *limit,
+/* Reads the changes of an answer; at: seq of the last (of one shard), or its place (of all). */
+static hf_result feed_turn(struct turn *turn, bool one_shard, uint64_t *at, uint32_t *limit,
                            hf_change_fn each, void *arg, bool *ret_more)
 {
-    CLEANUP(turn_done) struct turn turn = {0};
-    TRY(call_begin(self, HF_CALL_FEED_SINCE, 32, &turn.call));
-    hf_buf_u16(&turn.call.out, shard);
-    hf_buf_u64(&turn.call.out, *after);
-    hf_buf_u32(&turn.call.out, *limit);
-    TRY(turn_run(&turn));
+    TRY(turn_run(turn));
     for (;;) {
         bool item;
         struct hf_change change;
-        TRY(turn_next(&turn, &item));
+        TRY(turn_next(turn, &item));
         if (!item)
             break;
-        if (!hf_store_take_change(&turn.call.body, &change))
+        if (!hf_store_take_change(&turn->call.body, &change))
             return HF_FAIL(STORE_DOWN);
-        *after = change.seq;
+        *at = one_shard ? change.seq : change.at;
         if (!each(arg, &change)) {
-            turn.more = false;
+            turn->more = false;
             break;
         }
     }
-    *ret_more = turn.more && turn.items > 0 && turn.items < *limit;
-    *limit -= HF_MIN(turn.items, *limit);
+    *ret_more = turn->more && turn->items > 0 && turn->items < *limit;
+    *limit -= HF_MIN(turn->items, *limit);
     return HF_DONE;
 }
 
 static hf_result remote_feed_since(struct hf_store *self, uint16_t shard, uint64_t after_seq, uint32_t limit,
                                    hf_change_fn each, void *arg)
 {
-    for (bool more = true; more;)
-        TRY(feed_turn(self, shard, &after_seq, &limit, each, arg, &more));
+    for (bool more = true; more;) {
+        CLEANUP(turn_done) struct turn turn = {0};
+        TRY(call_begin(self, HF_CALL_FEED_SINCE, 32, &turn.call));
+        hf_buf_u16(&turn.call.out, shard);
+        hf_buf_u64(&turn.call.out, after_seq);
+        hf_buf_u32(&turn.call.out, limit);
+        TRY(feed_turn(&turn, /* one_shard */ true, &after_seq, &limit, each, arg, &more));
+    }
+    return HF_DONE;
+}
+
+static hf_result remote_feed_each(struct hf_store *self, uint64_t after, uint32_t limit, hf_change_fn each,
+                                  void *arg)
+{
+    for (bool more = true; more;) {
+        CLEANUP(turn_done) struct turn turn = {0};
+        TRY(call_begin(self, HF_CALL_FEED_EACH, 32, &turn.call));
+        hf_buf_u64(&turn.call.out, after);
+        hf_buf_u32(&turn.call.out, limit);
+        TRY(feed_turn(&turn, /* one_shard */ false, &after, &limit, each, arg, &more));
+    }
     return HF_DONE;
 }
 
@@ -613,6 +628,7 @@ static const struct hf_store_ops remote_ops = {
     .list = remote_list,
     .head_get = remote_head_get,
     .feed_since = remote_feed_since,
+    .feed_each = remote_feed_each,
     .audit_head_get = remote_audit_head_get,
     .audit_read = remote_audit_read,
     .job_list = remote_job_list,
@@ -623,10 +639,10 @@ static const struct hf_store_ops remote_ops = {
     .close = remote_close,
 };
 
-/* A quarter of the links, so that calls keep most. */
+/* A sixth of the links, so that calls keep most. */
 static size_t lanes_of(size_t count)
 {
-    return HF_MIN(count / 4, (size_t)HF_LANES_MAX);
+    return HF_MIN(count / 6, (size_t)HF_LANES_MAX);
 }
 
 static void close_all(const int *fds, size_t count)

@@ -205,6 +205,16 @@ static bool serve_feed(struct hf_store *engine, struct hf_cursor in, struct hf_b
     return list_end(&l, engine->ops->feed_since(engine, shard, after, limit, list_change, &l));
 }
 
+static bool serve_feed_each(struct hf_store *engine, struct hf_cursor in, struct hf_buf *out)
+{
+    uint64_t after;
+    uint32_t limit;
+    if (!hf_cursor_u64(&in, &after) || !hf_cursor_u32(&in, &limit) || in.left != 0)
+        return answer_bad(out);
+    struct listing l = list_begin(out);
+    return list_end(&l, engine->ops->feed_each(engine, after, limit, list_change, &l));
+}
+
 static bool serve_audit_read(struct hf_store *engine, struct hf_cursor in, struct hf_buf *out)
 {
     struct hf_id log;
@@ -277,6 +287,8 @@ bool hf_store_serve(struct hf_store *engine, struct hf_cursor body, struct hf_bu
         return serve_head(engine, (enum hf_store_call)call, body, out);
     case HF_CALL_FEED_SINCE:
         return serve_feed(engine, body, out);
+    case HF_CALL_FEED_EACH:
+        return serve_feed_each(engine, body, out);
     case HF_CALL_AUDIT_READ:
         return serve_audit_read(engine, body, out);
     case HF_CALL_INFO:

@@ -25,7 +25,6 @@ enum {
     HF_SQLITE_BUSY_MS = 250,             /* how long another process's lock is waited for */
     HF_SQLITE_CHECKPOINT_PAGES = 2000,   /* log length that starts a checkpoint beside the writer */
     HF_SQLITE_RESTART_PAGES = 4 * 2000,  /* log length from which the writer itself finishes one */
-    HF_SQLITE_SHARD_BITS = 48,           /* change.pos = shard << 48 | seq */
     HF_SQLITE_LOG_BITS = 44,             /* audit_batch.pos = audit_log.no << 44 | first index */
     HF_SQLITE_LOGS_CACHED = 8,
 };
@@ -47,10 +46,11 @@ enum {
     X(HEAD_INSERT, "INSERT INTO head(shard,seq,sealed) VALUES(?1,?2,?3) ON CONFLICT DO NOTHING")             \
     X(HEAD_UPDATE, "UPDATE head SET seq=?2,sealed=?3 WHERE shard=?1 AND seq=?4")                             \
     X(HEAD_GET, "SELECT seq,sealed FROM head WHERE shard=?1")                                                \
-    X(CHANGE_INSERT, "INSERT INTO change(pos,tbl,id,rev,sealed) VALUES(?1,?2,?3,?4,?5) ON CONFLICT DO "      \
-                     "NOTHING")                                                                              \
-    X(CHANGE_SINCE, "SELECT pos,tbl,id,rev,sealed FROM change WHERE pos>?1 AND pos<?2 ORDER BY pos LIMIT "   \
-                    "?3")                                                                                    \
+    X(CHANGE_INSERT, "INSERT INTO change(shard,seq,tbl,id,rev,sealed) VALUES(?1,?2,?3,?4,?5,?6)")            \
+    X(CHANGE_BACK, "SELECT pos,shard,seq FROM change ORDER BY pos DESC")                                     \
+    X(CHANGE_EACH, "SELECT pos,shard,seq,tbl,id,rev,sealed FROM change WHERE pos>?1 ORDER BY pos LIMIT ?2")  \
+    X(CHANGE_FROM, "SELECT pos,shard,seq,tbl,id,rev,sealed FROM change WHERE pos>=?1 AND shard=?2 ORDER "    \
+                   "BY pos LIMIT ?3")                                                                        \
     X(ONCE_INSERT, "INSERT INTO once(h,expires) VALUES(?1,?2) ON CONFLICT DO NOTHING")                       \
     X(ONCE_EXPIRE, "DELETE FROM once WHERE h IN (SELECT h FROM once WHERE expires BETWEEN 1 AND ?1 LIMIT "   \
                    "16)")                                                                                    \
@@ -186,6 +186,8 @@ hf_result hf_sqlite_head_get(struct hf_store *self, uint16_t shard, struct hf_bu
                              struct hf_cursor *ret_blob);
 hf_result hf_sqlite_feed_since(struct hf_store *self, uint16_t shard, uint64_t after_seq, uint32_t limit,
                                hf_change_fn each, void *arg);
+hf_result hf_sqlite_feed_each(struct hf_store *self, uint64_t after, uint32_t limit, hf_change_fn each,
+                              void *arg);
 hf_result hf_sqlite_audit_head_get(struct hf_store *self, struct hf_id log, struct hf_buf *space,
                                    uint64_t *ret_size, struct hf_cursor *ret_blob);
 hf_result hf_sqlite_audit_read(struct hf_store *self, struct hf_id log, uint64_t from, uint32_t limit,

@@ -228,7 +228,7 @@ static hf_result open_reader(struct hf_sqlite *engine, struct hf_sqlite_conn *co
     int64_t tables;
     if (!engine->read_only) {
         TRY(hf_sqlite_conn_open(conn, path, SQLITE_OPEN_READWRITE));
-        TRY(run_text(conn->db, "PRAGMA query_only=ON; PRAGMA cache_size=-8192"));
+        TRY(run_text(conn->db, "PRAGMA query_only=ON; PRAGMA cache_size=-4096"));
         return hf_sqlite_number(conn->db, "SELECT count(*) FROM sqlite_schema", &tables);
     }
     hf_result result = hf_sqlite_conn_open(conn, path, SQLITE_OPEN_READONLY);
@@ -350,6 +350,7 @@ static const struct hf_store_ops sqlite_ops = {
     .list = hf_sqlite_list,
     .head_get = hf_sqlite_head_get,
     .feed_since = hf_sqlite_feed_since,
+    .feed_each = hf_sqlite_feed_each,
     .audit_head_get = hf_sqlite_audit_head_get,
     .audit_read = hf_sqlite_audit_read,
     .job_list = hf_sqlite_job_list,

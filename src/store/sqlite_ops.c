@@ -86,15 +86,17 @@ static hf_result run_audit_head(struct hf_sqlite_conn *conn, const struct hf_sto
     return step_or_conflict(conn, s);
 }
 
+/* Its condition is that of the head in the same transaction: see hf_store_ops_check. */
 static hf_result run_feed(struct hf_sqlite_conn *conn, const struct hf_store_op *op)
 {
     sqlite3_stmt *s = NULL;
     TRY(hf_sqlite_prepare(conn, HF_SQL_CHANGE_INSERT, &s));
-    hf_sqlite_bind_number(s, 1, ((uint64_t)op->shard << HF_SQLITE_SHARD_BITS) | op->seq);
-    hf_sqlite_bind_number(s, 2, op->row.table);
-    hf_sqlite_bind_id(s, 3, &op->row.id);
-    hf_sqlite_bind_number(s, 4, op->row.rev);
-    hf_sqlite_bind(s, 5, op->blob);
+    hf_sqlite_bind_number(s, 1, op->shard);
+    hf_sqlite_bind_number(s, 2, op->seq);
+    hf_sqlite_bind_number(s, 3, op->row.table);
+    hf_sqlite_bind_id(s, 4, &op->row.id);
+    hf_sqlite_bind_number(s, 5, op->row.rev);
+    hf_sqlite_bind(s, 6, op->blob);
     return step_or_conflict(conn, s);
 }
 

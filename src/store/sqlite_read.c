@@ -238,33 +238,81 @@ hf_result hf_sqlite_audit_head_get(struct hf_store *self, struct hf_id log, stru
     return numbered_blob(&r, space, ret_size, ret_blob);
 }
 
-hf_result hf_sqlite_feed_since(struct hf_store *self, uint16_t shard, uint64_t after_seq, uint32_t limit,
-                               hf_change_fn each, void *arg)
+static hf_result change_of(sqlite3_stmt *s, struct hf_change *ret_change)
 {
-    if (shard >= HF_STORE_SHARDS || after_seq > HF_STORE_SEQ_MAX)
+    int64_t shard = sqlite3_column_int64(s, 1), seq = sqlite3_column_int64(s, 2);
+    if (shard < 0 || shard >= HF_STORE_SHARDS || seq <= 0 || !hf_sqlite_column_id(s, 4, &ret_change->id))
+        return HF_FAIL(CORRUPT);
+    ret_change->at = (uint64_t)sqlite3_column_int64(s, 0);
+    ret_change->shard = (uint16_t)shard;
+    ret_change->seq = (uint64_t)seq;
+    ret_change->table = (uint16_t)sqlite3_column_int64(s, 3);
+    ret_change->rev = (uint64_t)sqlite3_column_int64(s, 5);
+    ret_change->blob = hf_sqlite_column(s, 6);
+    return HF_DONE;
+}
+
+static hf_result each_change(struct read *r, hf_change_fn each, void *arg)
+{
+    for (;;) {
+        bool there;
+        struct hf_change change;
+        TRY(read_step(r, &there));
+        if (!there)
+            return HF_DONE;
+        TRY(change_of(r->s, &change));
+        if (!each(arg, &change))
+            return HF_DONE;
+    }
+}
+
+hf_result hf_sqlite_feed_each(struct hf_store *self, uint64_t after, uint32_t limit, hf_change_fn each,
+                              void *arg)
+{
+    if (after > HF_STORE_NUMBER_MAX)
         return HF_FAIL(BAD_ARGUMENT);
     CLEANUP(read_end) struct read r = {0};
-    TRY(read_begin(self, HF_SQL_CHANGE_SINCE, &r));
-    hf_sqlite_bind_number(r.s, 1, ((uint64_t)shard << HF_SQLITE_SHARD_BITS) | after_seq);
-    hf_sqlite_bind_number(r.s, 2, (uint64_t)(shard + 1) << HF_SQLITE_SHARD_BITS);
-    hf_sqlite_bind_number(r.s, 3, limit);
+    TRY(read_begin(self, HF_SQL_CHANGE_EACH, &r));
+    hf_sqlite_bind_number(r.s, 1, after);
+    hf_sqlite_bind_number(r.s, 2, limit);
+    return each_change(&r, each, arg);
+}
+
+/* Where the shard's first change after `after_seq` lies: asked for is mostly what is new, so from the end back. */
+static hf_result first_after(struct hf_store *self, uint16_t shard, uint64_t after_seq, uint64_t *ret_pos)
+{
+    CLEANUP(read_end) struct read r = {0};
+    TRY(read_begin(self, HF_SQL_CHANGE_BACK, &r));
+    *ret_pos = HF_STORE_NUMBER_MAX;
     for (;;) {
         bool there;
         TRY(read_step(&r, &there));
         if (!there)
             return HF_DONE;
-        struct hf_change change = {
-            .shard = shard,
-            .seq = (uint64_t)sqlite3_column_int64(r.s, 0) & ((UINT64_C(1) << HF_SQLITE_SHARD_BITS) - 1),
-            .table = (uint16_t)sqlite3_column_int64(r.s, 1),
-            .rev = (uint64_t)sqlite3_column_int64(r.s, 3),
-        };
-        if (!hf_sqlite_column_id(r.s, 2, &change.id))
-            return HF_FAIL(CORRUPT);
-        change.blob = hf_sqlite_column(r.s, 4);
-        if (!each(arg, &change))
+        if (sqlite3_column_int64(r.s, 1) != shard)
+            continue;
+        uint64_t seq = (uint64_t)sqlite3_column_int64(r.s, 2);
+        if (seq <= after_seq)
+            return HF_DONE;
+        *ret_pos = (uint64_t)sqlite3_column_int64(r.s, 0);
+        if (seq == after_seq + 1)
             return HF_DONE;
     }
+}
+
+hf_result hf_sqlite_feed_since(struct hf_store *self, uint16_t shard, uint64_t after_seq, uint32_t limit,
+                               hf_change_fn each, void *arg)
+{
+    uint64_t pos;
+    if (shard >= HF_STORE_SHARDS || after_seq > HF_STORE_SEQ_MAX)
+        return HF_FAIL(BAD_ARGUMENT);
+    TRY(first_after(self, shard, after_seq, &pos));
+    CLEANUP(read_end) struct read r = {0};
+    TRY(read_begin(self, HF_SQL_CHANGE_FROM, &r));
+    hf_sqlite_bind_number(r.s, 1, pos);
+    hf_sqlite_bind_number(r.s, 2, shard);
+    hf_sqlite_bind_number(r.s, 3, limit);
+    return each_change(&r, each, arg);
 }
 
 static hf_result log_number(struct hf_store *self, struct hf_id log, uint64_t *ret_no)

@@ -4,9 +4,9 @@
 #include <sys/random.h>
 
 /* Each page that a commit touches is written twice, so each row lies in as few trees as can be: record has no rowid
- * (what of a row goes beyond a quarter page lies in pages of its own); change and audit_batch are keyed by one integer
- * made of shard (log number) and sequence (first index), so that each appends at an end of its own and needs no
- * index. */
+ * (what of a row goes beyond a quarter page lies in pages of its own); change is one list for all shards, which grows
+ * at its end and has no index (each shard's order is its head's business); audit_batch is keyed by log number and
+ * first index in one integer. */
 static const char *const migrations[] = {
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;"
     "CREATE TABLE record(tbl INTEGER NOT NULL, id BLOB NOT NULL, rev INTEGER NOT NULL, ns BLOB NOT NULL, "
@@ -15,8 +15,8 @@ static const char *const migrations[] = {
     "CREATE INDEX record_name ON record(tbl,ns,name,id);"
     "CREATE INDEX record_due ON record(tbl,due,id) WHERE due>0;"
     "CREATE TABLE head(shard INTEGER PRIMARY KEY, seq INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT;"
-    "CREATE TABLE change(pos INTEGER PRIMARY KEY, tbl INTEGER NOT NULL, id BLOB NOT NULL, "
-    "rev INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT;"
+    "CREATE TABLE change(pos INTEGER PRIMARY KEY, shard INTEGER NOT NULL, seq INTEGER NOT NULL, "
+    "tbl INTEGER NOT NULL, id BLOB NOT NULL, rev INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT;"
     "CREATE TABLE node(id BLOB PRIMARY KEY, beat INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID;"
     "CREATE TABLE once(h BLOB PRIMARY KEY, expires INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
     "CREATE INDEX once_expires ON once(expires) WHERE expires>0;"

@@ -32,15 +32,16 @@ struct hf_row {
 };
 
 enum hf_store_op_kind {
-    HF_STORE_PUT_IF = 1,  /* row; expect_rev 0: must not exist; row.rev must be expect_rev + 1 */
-    HF_STORE_DEL_IF,      /* row.table, row.id; expect_rev */
-    HF_STORE_HEAD_CAS,    /* shard, seq (new) > expect_rev (now), blob: the head's sealed state */
-    HF_STORE_FEED_APPEND, /* shard, seq, row.{table,id,rev}, blob: what the feed's leaf says */
+    HF_STORE_PUT_IF = 1, /* row; expect_rev 0: must not exist; row.rev must be expect_rev + 1 */
+    HF_STORE_DEL_IF,     /* row.table, row.id; expect_rev */
+    HF_STORE_HEAD_CAS,   /* shard, seq (new) > expect_rev (now), blob: the head's sealed state */
+    HF_STORE_FEED_APPEND, /* shard, seq, row.{table,id,rev}, blob: what the feed's leaf says. A HEAD_CAS of the shard
+                             must be in the same transaction, and seq among those that it adds, in order */
     HF_STORE_ONCE,        /* hash (32 bytes), expires_ns: conflict where it is there already */
-    HF_STORE_RESERVE,     /* row.id = version id, amount: use_block.reserved += amount; result in `result` */
-    HF_STORE_JOB_PUT,     /* row.id, row.due_ns, blob: cursor; expect_rev: its fence now (0: must not exist);
+    HF_STORE_RESERVE,      /* row.id = version id, amount: use_block.reserved += amount; result in `result` */
+    HF_STORE_JOB_PUT,      /* row.id, row.due_ns, blob: cursor; expect_rev: its fence now (0: must not exist);
                              seq: its fence from here: expect_rev + 1 claims (or creates), expect_rev steps */
-    HF_STORE_JOB_DEL,     /* row.id, expect_rev: its fence */
+    HF_STORE_JOB_DEL,      /* row.id, expect_rev: its fence */
     HF_STORE_AUDIT_APPEND, /* log id in row.id, first index in seq, amount = count of leaves, blob; conflict where
                              that first index is there already with other content (the same again is OK, so that
                              what was sent may be sent again) */
@@ -115,6 +116,7 @@ struct hf_list_query {
 /* Called for each row; borrowed till it returns. Returning false ends the walk (no error). */
 typedef bool (*hf_row_fn)(void *arg, const struct hf_row *row);
 struct hf_change {
+    uint64_t at; /* its place in the store's own order of all shards' changes, from 1 */
     uint16_t shard;
     uint64_t seq;
     uint16_t table;
@@ -157,6 +159,9 @@ struct hf_store_ops {
                           struct hf_cursor *ret_blob);
     hf_result (*feed_since)(struct hf_store *self, uint16_t shard, uint64_t after_seq, uint32_t limit,
                             hf_change_fn each, void *arg);
+    /* Changes of all shards, each shard's in order, from behind `after` on (`at` of the last one seen; 0: all). */
+    hf_result (*feed_each)(struct hf_store *self, uint64_t after, uint32_t limit, hf_change_fn each,
+                           void *arg);
     hf_result (*audit_head_get)(struct hf_store *self, struct hf_id log, struct hf_buf *space,
                                 uint64_t *ret_size, struct hf_cursor *ret_blob);
     /* Batches whose first index is >= from, plus the one that holds `from`, in order. */

@@ -341,22 +341,39 @@ static bool see_change(void *arg, const struct hf_change *change)
     return s->count != s->stop_at;
 }
 
+static hf_result feed(struct world *w, uint16_t shard, uint64_t seq, uint64_t head)
+{
+    struct hf_store_op ops[] = {
+        {.kind = HF_STORE_HEAD_CAS, .shard = shard, .expect_rev = head - 1, .seq = head},
+        {.kind = HF_STORE_FEED_APPEND,
+         .shard = shard,
+         .seq = seq,
+         .row = {.table = shard, .id = id_of(seq), .rev = seq + 1},
+         .blob = hf_cursor_text("leaf")},
+    };
+    return w->store->ops->commit(w->store, ops, 2, HF_DURABLE, NULL);
+}
+
+static bool see_place(void *arg, const struct hf_change *change)
+{
+    struct seen *s = arg;
+    s->numbers[s->count++] = change->at;
+    snprintf(s->last, sizeof s->last, "%u/%u", change->shard, (unsigned)change->seq);
+    return s->count != s->stop_at;
+}
+
 static void the_feed_is_read_in_order(void **state)
 {
     struct world *w = *state;
     struct seen *s = calloc(1, sizeof *s);
     for (uint64_t seq = 1; seq <= 300; seq++) {
-        for (uint16_t shard = 0; shard < 64; shard += 63) {
-            const struct hf_store_op op = {.kind = HF_STORE_FEED_APPEND,
-                                           .shard = shard,
-                                           .seq = seq,
-                                           .row = {.table = shard, .id = id_of(seq), .rev = seq + 1},
-                                           .blob = hf_cursor_text("leaf")};
-            ok(one(w, op));
-            if (seq == 300)
-                fails(one(w, op), CONFLICT);
-        }
+        ok(feed(w, 0, seq, seq));
+        ok(feed(w, 63, seq, seq));
     }
+    fails(feed(w, 0, 300, 300), CONFLICT);     /* the head has moved on */
+    fails(feed(w, 0, 300, 301), BAD_ARGUMENT); /* and makes room for 301 alone */
+    fails(feed(w, 0, 302, 301), BAD_ARGUMENT);
+    fails(one(w, (struct hf_store_op){.kind = HF_STORE_FEED_APPEND, .shard = 0, .seq = 301}), BAD_ARGUMENT);
     ok(w->store->ops->feed_since(w->store, 63, 0, 1000, see_change, s));
     assert_int_equal(s->count, 300);
     for (size_t i = 0; i < s->count; i++)
@@ -367,9 +384,21 @@ static void the_feed_is_read_in_order(void **state)
     assert_int_equal(s->count, 5);
     assert_int_equal(s->numbers[0], 291);
     s->count = 0;
+    ok(w->store->ops->feed_since(w->store, 0, 300, 5, see_change, s));
+    ok(w->store->ops->feed_since(w->store, 5, 0, 5, see_change, s));
+    assert_int_equal(s->count, 0);
     s->stop_at = 2;
     ok(w->store->ops->feed_since(w->store, 0, 0, 1000, see_change, s));
     assert_int_equal(s->count, 2);
+    s->count = s->stop_at = 0;
+    ok(w->store->ops->feed_each(w->store, 0, 100000, see_place, s)); /* of all shards */
+    assert_int_equal(s->count, 600);
+    assert_string_equal(s->last, "63/300");
+    uint64_t middle = s->numbers[399];
+    s->count = 0;
+    ok(w->store->ops->feed_each(w->store, middle, 150, see_place, s));
+    assert_int_equal(s->count, 150);
+    assert_true(s->numbers[0] > middle);
     free(s);
 }
 
@@ -1109,11 +1138,11 @@ static void the_doctor_finds_what_does_not_fit(void **state)
     static const struct {
         const char *sql, *says;
     } cases[] = {
-        {"DELETE FROM change WHERE pos=(3<<48)+2", "gap"},
+        {"DELETE FROM change WHERE seq=2", "gap"},
         {"DELETE FROM head", "head"},
         {"UPDATE head SET seq=9", "head"},
-        {"UPDATE record SET rev=7 WHERE id=(SELECT id FROM change WHERE pos=(3<<48)+3)", "revision"},
-        {"DELETE FROM record WHERE id=(SELECT id FROM change WHERE pos=(3<<48)+3)", "not in"},
+        {"UPDATE record SET rev=7 WHERE id=(SELECT id FROM change WHERE seq=3)", "revision"},
+        {"DELETE FROM record WHERE id=(SELECT id FROM change WHERE seq=3)", "not in"},
         {"INSERT INTO record VALUES(5,x'ffffffffffffffffffffffffffffffff',1,x'',x'',0,0,x'')",
          "not in the feed"},
         {"UPDATE audit_batch SET n=11 WHERE n=10", "overlap"},

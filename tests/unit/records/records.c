@@ -426,7 +426,9 @@ static void a_feed_that_was_meddled_with_is_found_at_open(void **state)
         "UPDATE change SET id=x'000102030405060708090a0b0c0d0e0f'",
         "DELETE FROM change WHERE pos=(SELECT max(pos) FROM change)",
         "DELETE FROM change WHERE pos=(SELECT min(pos) FROM change)",
-        "INSERT INTO change SELECT max(pos)+1,tbl,id,rev,sealed FROM change",
+        "INSERT INTO change SELECT max(pos)+1,shard,seq+1,tbl,id,rev,sealed FROM change",
+        "UPDATE change SET shard=shard+1 WHERE pos=(SELECT max(pos) FROM change)",
+        "UPDATE change SET seq=seq+1 WHERE pos=(SELECT max(pos) FROM change)",
         "UPDATE head SET seq=seq+1",
         "UPDATE head SET sealed=cast(substr(sealed,1,40)||x'ffff'||substr(sealed,43) as blob)",
         "UPDATE head SET shard=shard+1 WHERE shard=(SELECT max(shard) FROM head)",
@@ -466,12 +468,12 @@ static void a_shard_set_back_is_found(void **state)
         ok(put(w, name, 0, "x"));
     }
     tamper(w, "DELETE FROM head WHERE shard IN (SELECT shard FROM h); INSERT INTO head SELECT * FROM h;"
-              "DELETE FROM change WHERE pos>>48 IN (SELECT shard FROM h); INSERT INTO change SELECT * FROM c;"
+              "DELETE FROM change WHERE shard IN (SELECT shard FROM h); INSERT INTO change SELECT * FROM c;"
               "DELETE FROM record WHERE id IN (SELECT id FROM r); INSERT INTO record SELECT * FROM r");
     fails(try_open(w), CORRUPT);
     assert_non_null(strstr(hf_records_fault(), "set back"));
     tamper(w, "DELETE FROM head WHERE shard IN (SELECT shard FROM h);"
-              "DELETE FROM change WHERE pos>>48 IN (SELECT shard FROM h);"
+              "DELETE FROM change WHERE shard IN (SELECT shard FROM h);"
               "DELETE FROM record WHERE id IN (SELECT id FROM r)");
     fails(try_open(w), CORRUPT); /* emptied altogether */
     assert_non_null(strstr(hf_records_fault(), "set back"));
