@@ -5,7 +5,9 @@
 
 JOBS   ?= $(shell nproc 2>/dev/null || echo 2)
 PREFIX ?= /usr/local
-export JOBS
+# Where what is installed, packaged and measured is built.
+RELEASE ?= build/release
+export JOBS RELEASE
 
 help:
 	@echo "make              build (executables in build/bin)"
@@ -31,7 +33,9 @@ build/%/build.ninja:
 build: deps build/dev/build.ninja
 	@cmake --build build/dev -j $(JOBS)
 
-run: deps build/dev/build.ninja
+run:
+	@packaging/deps.sh build run
+	@$(MAKE) --no-print-directory build/dev/build.ninja
 	@cmake --build build/dev -j $(JOBS) --target holdfast holdfastd -- --quiet
 	@exec build/bin/holdfast tour $(TOUR) $(if $(PORT),--port $(PORT))
 
@@ -59,12 +63,12 @@ bench:
 	@python3 -B bench/run.py --build build/release
 
 install: deps
-	@cmake --preset release -DCMAKE_INSTALL_PREFIX=$(PREFIX) -DCMAKE_INSTALL_SYSCONFDIR=/etc >build/release.log 2>&1 || { cat build/release.log; exit 1; }
-	@cmake --build build/release -j $(JOBS) -- --quiet
-	@DESTDIR="$(DESTDIR)" cmake --install build/release
+	@cmake --preset release -B "$(RELEASE)" -DCMAKE_INSTALL_PREFIX=$(PREFIX) -DCMAKE_INSTALL_SYSCONFDIR=/etc >build/install.log 2>&1 || { cat build/install.log; exit 1; }
+	@cmake --build "$(RELEASE)" -j $(JOBS) -- --quiet
+	@DESTDIR="$(DESTDIR)" cmake --install "$(RELEASE)"
 
 package:
 	@packaging/package.sh
 
 clean:
-	@rm -rf build/dev build/bin build/asan build/tsan build/fuzz build/release build/package build/package-release build/tidy build/*.log
+	@rm -rf build/dev build/bin build/asan build/tsan build/fuzz build/release build/package build/tidy build/*.log

@@ -2,9 +2,10 @@
 # Installs what building (and testing) Holdfast needs. It says what and why before it touches anything,
 # and returns at once where all is there already.
 #
-#   packaging/deps.sh [build] [test] [package] [vectors]
+#   packaging/deps.sh [build] [run] [test] [package] [vectors]
 #
 #   build    compiler, build tools and libraries (the default)
+#   run      what the tour searches core dumps with
 #   test     what `make test` and `make bench` need beyond that
 #   package  what `make package` needs beyond build
 #   vectors  published test vectors, unpacked under build/deps/vectors (never installed)
@@ -23,21 +24,23 @@ build_packages=(gcc libc6-dev make cmake ninja-build pkg-config libnghttp2-dev l
     libzstd-dev zlib1g-dev ca-certificates curl)
 test_packages=(clang clang-tidy clang-format libcmocka-dev python3 python3-hvac python3-jsonschema python3-yaml
     python3-cryptography wrk nginx nghttp2-client valgrind gdb sqlite3 scdoc dpkg-dev fakeroot iproute2 procps
-    strace openssl git util-linux)
+    strace openssl git util-linux adduser)
+run_packages=(gdb)
 package_packages=(dpkg-dev scdoc)
 
 say() { printf '%s\n' "$*"; }
 die() { printf 'deps: %s\n' "$*" >&2; exit 1; }
 
-want_build=0 want_test=0 want_package=0 want_vectors=0
+want_build=0 want_run=0 want_test=0 want_package=0 want_vectors=0
 [ $# -gt 0 ] || set -- build
 for word in "$@"; do
     case $word in
     build) want_build=1 ;;
+    run) want_build=1 want_run=1 ;;
     test) want_build=1 want_test=1 ;;
     package) want_build=1 want_package=1 ;;
     vectors) want_vectors=1 ;;
-    *) die "unknown word '$word' (build, test, package, vectors)" ;;
+    *) die "unknown word '$word' (build, run, test, package, vectors)" ;;
     esac
 done
 
@@ -176,6 +179,10 @@ flock 9
 if [ "$want_build" = 1 ]; then
     wanted=("${build_packages[@]}")
     why="to build Holdfast"
+    if [ "$want_run" = 1 ]; then
+        wanted+=("${run_packages[@]}")
+        why="to build Holdfast and show it (gdb takes the core dumps that the tour searches)"
+    fi
     if [ "$want_test" = 1 ]; then
         wanted+=("${test_packages[@]}")
         why="to build and test Holdfast"

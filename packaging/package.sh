@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Builds build/package/holdfast_VERSION_ARCH.deb from a release build.
+# Builds build/package/holdfast_VERSION_ARCH.deb from a release build, and prints its path.
+# PACKAGE names another directory to leave it in; RELEASE another one to build in than build/release.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 packaging/deps.sh build package
 
-area=$PWD/build/package
+area=${PACKAGE:-$PWD/build/package}
+build=${RELEASE:-$PWD/build/release}
 root=$area/root
 rm -rf "$area"
 mkdir -p "$area/debian" "$root/DEBIAN"
@@ -13,7 +15,6 @@ if [ -d .git ] && command -v git >/dev/null; then
     export SOURCE_DATE_EPOCH
 fi
 
-build=$PWD/build/package-release
 {
     cmake --preset release -B "$build" -DCMAKE_INSTALL_PREFIX=/usr -DCMAKE_INSTALL_SYSCONFDIR=/etc
     cmake --build "$build" -j "${JOBS:-$(nproc)}"

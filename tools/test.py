@@ -140,7 +140,8 @@ def configure_and_build(preset, *targets):
     good = got.returncode == 0
     say(f"{preset}: {'built' if good else 'BUILD FAILED'} in {clock}")
     if not good:
-        show(got.stdout)
+        show("\n".join(line for line in got.stdout.splitlines()
+                       if not re.match(r"\[\d+/\d+\] (Building|Linking|Generating)", line)))
         TALLY.add(f"{preset}: build", failed=1)
     return good
 

@@ -270,6 +270,7 @@ static bool stop_now(void *arg)
     return false;
 }
 
+#ifndef HF_SANITIZE
 static void *serve_main(void *server)
 {
     HF_IGNORE(hf_store_server_run(server), "a fault may end it");
@@ -319,6 +320,7 @@ static void run_remote(struct done *done)
     close(stop[0]);
     fired = was;
 }
+#endif
 
 static struct hf_secret *record_key, *index_key;
 
