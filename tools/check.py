@@ -321,6 +321,10 @@ def check_scripts(files):
                 compile(read(name), name, "exec")
             except SyntaxError as error:
                 yield f"{name}:{error.lineno}: {error.msg}"
+            parts = re.search(r"^# parts: (.*)$", read(name), re.M) if name.startswith("tests/system/") else None
+            for test in re.findall(r"^    def (test_\w+)", read(name), re.M) if parts else ():
+                if not re.search(rf"\.{test}\b", parts.group(1)):
+                    yield f"{name}: {test} is in no part"
         elif name.endswith(".json") and not name.startswith("tests/"):
             try:
                 json.loads(read(name))

@@ -14,7 +14,7 @@ import unittest
 from pathlib import Path
 
 from lib import BIN, Answer, Server, b64, skip
-from serial_scan import search_memory
+from test_scan import search_memory
 from test_clients import openssl
 
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Each role is killed with -9 under load, a hundred times: no acknowledged write is lost, no request hangs, no secret is
 written, and what the server says meanwhile is 503 or a closed connection."""
+# parts: Kill.test_front Kill.test_core Kill.test_store Kill.test_supervisor_takes_all_with_it
 import http.client
 import os
 import random
