@@ -211,9 +211,10 @@ bool hf_entry_find(struct hf_records *records, uint16_t table, struct hf_id id,
 
 bool hf_entry_is(const struct hf_map_entry *entry, const struct hf_row *row)
 {
-    return row->rev == entry->rev && row->sealed.left >= HF_RECORD_TAG &&
-           memcmp(row->sealed.at + row->sealed.left - HF_RECORD_TAG, entry->tag, HF_MAP_TAG) ==
-               0; /* public */
+    if (row->rev != entry->rev || row->sealed.left < HF_RECORD_TAG)
+        return false;
+    const uint8_t *tag = row->sealed.at + row->sealed.left - HF_RECORD_TAG;
+    return memcmp(tag, entry->tag, HF_MAP_TAG) == 0; /* public: rows lie sealed in the store */
 }
 
 hf_result hf_record_make(struct hf_records *records, const struct hf_row *row, struct hf_record *ret_record)
