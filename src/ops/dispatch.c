@@ -1,4 +1,5 @@
 /* One call, end to end: find the row, ask whether it may, run the handler, write the leaf, answer. */
+#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -299,6 +300,7 @@ static hf_result run(struct hf_core *core, struct hf_call *call)
     if (found != FOUND)
         return no_such_row(u, core, call, found);
     const struct hf_operation *op = call->op;
+    call->audit.operation = op->name; /* before the handler: its commit may write the leaf */
     if ((op->flags & HF_OP_WAITS) && !call->may_wait)
         return HF_FAIL(WOULD_BLOCK);
     TRY(check_rate(core, call));
@@ -343,10 +345,24 @@ static hf_result add_to_batch(struct hf_core_thread *t, struct hf_unsealed *u,
     return hf_audit_batch_add(t->batch, entry);
 }
 
+/* The audit keys are sealed too: what strangers try meanwhile (shares, mostly) is told by the log of events. */
+static void say_while_sealed(const struct hf_call *call, hf_result outcome)
+{
+    char peer[INET6_ADDRSTRLEN];
+    if (inet_ntop(AF_INET6, call->wire.peer_ip, peer, sizeof(peer)) == NULL)
+        peer[0] = '\0';
+    hf_log(HF_IS_OK(outcome) ? HF_LOG_INFO : HF_LOG_WARN, "core.while_sealed",
+           hf_f("operation", call->op->name), hf_f("result", outcome),
+           hf_f("request", call->audit.request_id), hf_f("peer", (const char *)peer));
+}
+
 static hf_result write_leaf(struct hf_core_thread *t, struct hf_unsealed *u, struct hf_call *call,
                             hf_result outcome)
 {
     enum hf_audited audited = call->op == NULL ? HF_AUDIT_DATA : call->op->audited;
+    if (u == NULL && audited == HF_AUDIT_MANAGEMENT && !call->leaf_written && outcome.code != HF_SEALED &&
+        outcome.code != HF_NOT_INITIALIZED && outcome.code != HF_RATE_LIMITED)
+        say_while_sealed(call, outcome);
     if (u == NULL || audited == HF_AUDIT_NONE || call->leaf_written)
         return HF_DONE;
     call->audit.outcome = outcome.code;
@@ -474,8 +490,6 @@ hf_result hf_core_call(struct hf_core *core, struct hf_core_thread *t, uint64_t 
         outcome = enter_namespace(core, &call);
     if (HF_IS_OK(outcome))
         outcome = run(core, &call);
-    if (call.op != NULL)
-        call.audit.operation = call.op->name;
     if (outcome.code == HF_WOULD_BLOCK && !may_wait) {
         wipe_tree(t, tree.len);
         hf_scratch_reset(t->scratch);

@@ -22,6 +22,7 @@ except ImportError:
 DOC = yaml.load((lib.SRC / "docs/openapi.yaml").read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 MOUNTS = {"SYS": "/v1/sys/", "AUDIT": "/v1/audit/", "TOKEN": "/v1/auth/token/", "TRANSIT": "/v1/{transit_mount}/",
           "KV": "/v1/{kv_mount}/", "APPROLE": "/v1/auth/{approle_mount}/", "CERT": "/v1/auth/{cert_mount}/"}
+TABLE = (lib.SRC / "src/ops/table.c").read_text()
 METHODS = {"RD": "READ", "LS": "LIST", "WR": "WRITE", "DE": "DELETE", "HD": "HEAD", "PA": "PATCH"}
 
 
@@ -64,8 +65,7 @@ def documented():
 
 def table():
     """{(path, method): (name, whether a token is needed)} of src/ops/table.c; of rows that fit alike the first one serves."""
-    text = (lib.SRC / "src/ops/table.c").read_text()
-    text = text[text.index("hf_operations[] = {"):]
+    text = TABLE[TABLE.index("hf_operations[] = {"):]
     rows = re.findall(r'\{"([\w.-]+)",\s*HF_ENGINE_(\w+),\s*([A-Z| ]+),\s*"([^"]*)",([^{}]*)\}', text)
     assert len(rows) == len(re.findall(r"HF_ENGINE_", text)), "a row of the table was not understood"
     found = {}
@@ -145,7 +145,8 @@ class Caller:
     """Calls operations by their id, with the document's examples where nothing else is said."""
 
     def __init__(self, server):
-        self.server, self.called, self.token = server, set(), server.token
+        self.server, self.token = server, server.token
+        self.called, self.here = set(), set()  # by any server; by this one
 
     def call(self, name, body=None, status=None, path=None, query=None, cert=None, as_list=False, token=None):
         url, method, operation = OPERATIONS[name]
@@ -179,6 +180,7 @@ class Caller:
         if status is None:
             assert answer.status < 300 or name.startswith("sys.health"), f"{name}: {answer.status} {answer.raw[:500]!r}"
             self.called.add(name)
+            self.here.add(name)
         else:
             assert answer.status == status, f"{name}: {answer.status} {answer.raw[:500]!r}, not {status}"
         return answer
@@ -534,6 +536,20 @@ class Running(unittest.TestCase):
             walk_seal(other, server)
             self.caller.called |= other.called
         self.assertEqual(set(OPERATIONS) - self.caller.called, set(), "documented and never called")
+        self.in_the_log(self.caller)
+
+    def in_the_log(self, caller):
+        """Every operation that was called stands in the audit log by its name, but for probes and for what was asked elsewhere."""
+        audited = {name for name, audited in re.findall(r'\{"([\w.-]+)",\s*HF_ENGINE_[^{}]*?HF_AUDIT_(\w+)', TABLE) if audited != "NONE"}
+        told, at, size = set(), 0, 1
+        while at < size:
+            answer = caller.send("GET", f"audit/entries?from={at}&limit=1000").data
+            told |= {(e["detail"]["operation"], e["detail"]["outcome"]) for e in answer["entries"] if "detail" in e}
+            at, size = at + len(answer["entries"]), answer["size"]
+        here = {re.sub(r"\.(post|head)$", "", name) for name in caller.here}
+        self.assertEqual({name for name in here & audited if (name, "OK") not in told}, set(), "done, and not in the log")
+        self.assertGreater(len(here & audited), 100)
+        self.assertTrue([outcome for name, outcome in told if name == "transit.decrypt" and outcome != "OK"], "a refusal is not in the log")
 
     def test_a_stranger_is_refused_wherever_a_token_is_documented(self):
         for name, (path, method, operation) in OPERATIONS.items():
