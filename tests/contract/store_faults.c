@@ -264,13 +264,13 @@ static void run_engine(struct done *done)
     store->ops->close(store);
 }
 
+#ifndef HF_SANITIZE
 static bool stop_now(void *arg)
 {
     (void)arg;
     return false;
 }
 
-#ifndef HF_SANITIZE
 static void *serve_main(void *server)
 {
     HF_IGNORE(hf_store_server_run(server), "a fault may end it");

@@ -117,12 +117,10 @@ static int in_sandbox(enum hf_role role, int (*act)(void))
     return WIFSIGNALED(status) ? WTERMSIG(status) : -WEXITSTATUS(status);
 }
 
-static void seccomp_kills(void **state)
+/* Not in the builds of sanitizers: such filters log instead. */
+[[maybe_unused]] static void seccomp_kills(void **state)
 {
     (void)state;
-#ifdef HF_SANITIZE
-    skip(); /* such builds log instead */
-#endif
     static const struct {
         const char *name;
         int (*act)(void);
@@ -206,7 +204,9 @@ static void landlock_confines(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+#ifndef HF_SANITIZE
         cmocka_unit_test(seccomp_kills),
+#endif
         cmocka_unit_test(seccomp_lets_work),
         cmocka_unit_test(landlock_confines),
     };
