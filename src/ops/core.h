@@ -20,7 +20,7 @@ struct hf_core_config {
     int64_t default_lease_ttl_ns, max_lease_ttl_ns; /* 768 h */
     uint32_t threads;
     uint32_t requests_per_second; /* of one source; 0: no limit */
-    char version[32]; /* Holdfast's own */
+    char version[32];             /* Holdfast's own */
 };
 
 struct

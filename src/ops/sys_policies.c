@@ -4,6 +4,8 @@
 
 #include "base/encode.h"
 
+#include <stdio.h>
+
 static struct hf_policy *policy_of(struct hf_core *core)
 {
     return hf_core_unsealed(core)->policy;
@@ -82,8 +84,8 @@ HF_HANDLER(hf_sys_policy_write)
         return hf_call_fail(call, HF_BAD_ARGUMENT, "cannot update \"root\" policy");
     hf_result checked = hf_acl_check_text(text, reason, sizeof(reason));
     if (checked.code == HF_BAD_ARGUMENT) {
-        char words[HF_POLICY_REASON_MAX + 32] = "failed to parse policy: ";
-        strncat(words, reason, sizeof(words) - strlen(words) - 1);
+        char words[HF_POLICY_REASON_MAX + 32];
+        snprintf(words, sizeof(words), "failed to parse policy: %s", reason);
         return hf_call_fail(call, HF_BAD_ARGUMENT, words);
     }
     TRY(checked);
