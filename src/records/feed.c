@@ -148,7 +148,7 @@ hf_result hf_feed_catch_up(struct hf_records *records, unsigned number)
     struct hf_shard *shard = &records->shards[number];
     if (shard->broken)
         return hf_fault_shard(records, number, "its feed is not the one that was known", 0, 0);
-    struct hf_head head;
+    struct hf_head head = {0};
     bool beyond = true;
     shard->unsure = true;
     for (unsigned tries = 0; beyond && tries < 8; tries++) { /* others may write on and on */
@@ -206,7 +206,7 @@ static bool open_change(void *arg, const struct hf_change *change)
 /* Changes after the head: another node has written meanwhile, and the head has moved on; or somebody added them. */
 static hf_result open_beyond(struct hf_records *records, unsigned shard)
 {
-    struct hf_head head;
+    struct hf_head head = {0};
     TRY(read_head(records, shard, &head));
     if (head.frontier.size == records->shards[shard].frontier.size)
         return hf_fault_shard(records, shard, "its feed goes on beyond its head", 0, 0);

@@ -67,6 +67,7 @@ static void fault_record(struct hf_buf *out, uint16_t table, const struct hf_id 
 static hf_result corrupt(struct hf_records *records)
 {
     __atomic_fetch_add(&records->corrupt_found, 1, __ATOMIC_RELAXED);
+    hf_log(HF_LOG_ERROR, "records.corrupt", hf_f("found", (const char *)fault));
     return HF_FAIL(CORRUPT);
 }
 

@@ -148,7 +148,6 @@ static unsigned rank_of(const struct built *b, unsigned shard)
 
 static hf_result allocate(struct hf_txn *txn, struct built *b)
 {
-    *b = (struct built){.txn = txn};
     size_t overhead = hf_row_overhead(txn->records);
     for (size_t i = 0; i < txn->item_count; i++) {
         b->shards |= UINT64_C(1) << hf_shard_of(txn->items[i].table, txn->items[i].id);
@@ -406,7 +405,7 @@ static hf_result attempt(struct built *b, struct hf_store_outcome *outcome, bool
 
 hf_result hf_txn_commit(struct hf_txn *txn, struct hf_store_outcome *ret_outcome)
 {
-    CLEANUP(built_done) struct built b = {0};
+    struct built b = {.txn = txn};
     struct hf_store_outcome outcome = {.failed_op = UINT32_MAX};
     hf_fault_set("");
     if (txn->item_count + txn->extra_count == 0)
@@ -419,6 +418,7 @@ hf_result hf_txn_commit(struct hf_txn *txn, struct hf_store_outcome *ret_outcome
         result = attempt(&b, &outcome, &again);
     hf_shards_unlock(txn->records, b.shards);
     pthread_rwlock_unlock(&txn->records->still);
+    built_done(&b);
     if (ret_outcome != NULL)
         *ret_outcome = outcome;
     return result;

@@ -97,14 +97,10 @@ static void link_free(struct link *link)
     free(link);
 }
 
-static void link_remove(struct hf_store_server *server, struct link *link)
+static void link_remove(struct hf_store_server *server, size_t at)
 {
-    for (size_t i = 0; i < server->link_count; i++) {
-        if (server->links[i] == link) {
-            server->links[i] = server->links[--server->link_count];
-            break;
-        }
-    }
+    struct link *link = server->links[at];
+    server->links[at] = server->links[--server->link_count];
     link_free(link);
 }
 
@@ -503,7 +499,7 @@ static void reap(struct hf_store_server *server)
 {
     for (size_t i = server->link_count; i-- > 0;) {
         if (server->links[i]->ended && !server->links[i]->busy)
-            link_remove(server, server->links[i]);
+            link_remove(server, i);
     }
 }
 
@@ -654,7 +650,7 @@ void hf_store_server_free(struct hf_store_server *server)
     for (unsigned i = 0; i < server->worker_count; i++)
         pthread_join(server->workers[i], NULL);
     while (server->link_count > 0)
-        link_remove(server, server->links[0]);
+        link_remove(server, 0);
     if (server->epoll >= 0)
         close(server->epoll);
     if (server->wake >= 0)

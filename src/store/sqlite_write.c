@@ -189,7 +189,7 @@ static void run_with_lazy(struct hf_sqlite *engine, struct hf_store_txn **txns, 
     struct hf_sqlite_lazy *done = NULL;
     pthread_mutex_lock(&engine->queue_lock);
     engine->lazy_failure = HF_OK;
-    for (size_t i = 0; i < lazy; i++) {
+    for (size_t i = 0; i < lazy && engine->lazy_first != NULL; i++) {
         struct hf_sqlite_lazy *l = engine->lazy_first;
         enum hf_code code = l->txn.result.code;
         if (code != HF_OK && code != HF_CONFLICT && code != HF_BAD_ARGUMENT && code != HF_TOO_LARGE) {
