@@ -1,4 +1,4 @@
-# Holdfast's configuration. `holdfastd --check --config /etc/holdfast/holdfast.hcl` says whether it is right, and
+# Holdfast's configuration. `holdfastd --check` says whether it is right, and
 # the line where it is not.
 
 # What is required of the machine: "hardened" refuses to start where a protection of secrets in memory is missing,
