@@ -160,6 +160,7 @@ static void serve(const char *cert, const char *key, long count)
 
 static void load(uint16_t port, long count, const char *group)
 {
+    static const int yes = 1;
     SSL_CTX *context = client_context(group);
     struct sockaddr_in to = {
         .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -168,6 +169,7 @@ static void load(uint16_t port, long count, const char *group)
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         SSL *ssl = SSL_new(context);
         must(fd >= 0 && ssl != NULL && connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0, "connect");
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
         must(SSL_set_fd(ssl, fd) == 1 && SSL_connect(ssl) == 1, "SSL_connect");
         (void)SSL_shutdown(ssl);
         (void)SSL_read(ssl, &byte, 1);
