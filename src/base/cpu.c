@@ -48,9 +48,3 @@ bool hf_cpu_unpin(void)
 {
     return allowed_count() > 0 && sched_setaffinity(0, sizeof(allowed), &allowed) == 0;
 }
-
-void hf_cpu_batch(void)
-{
-    static const struct sched_param none = {.sched_priority = 0};
-    (void)sched_setscheduler(0, SCHED_BATCH, &none);
-}

@@ -14,8 +14,4 @@ bool hf_cpu_pin(unsigned n);
 /* Back to all of them. */
 bool hf_cpu_unpin(void);
 
-/* The calling thread, and threads it starts from now on, no longer interrupt others when they are woken, but run when
- * those have come to a stop or have used up their time (SCHED_BATCH). Best effort. */
-void hf_cpu_batch(void);
-
 #endif

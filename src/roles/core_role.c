@@ -5,9 +5,8 @@
  * call that must wait for the store goes to the list of jobs; a reading thread that has just one takes it itself and
  * wakes another to read in its place, which spares the hop.
  *
- * The reader of a link runs on the processor of its front, and as a batch thread: it does not cut the front short when
- * that hands it work, but begins when the front has nothing more to do. So calls gather by themselves under load, and a
- * lone one changes processes without waking another processor. */
+ * The reader of a link runs on the processor of its front, so that a lone call changes processes without waking another
+ * processor; who runs a job goes where there is room. */
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -37,7 +36,7 @@ enum {
     READ_MAX = 4 << 20,
     ANSWERS_MAX = 4096,
     JOBS_MAX = 4096,
-    WAITERS = 32, /* threads beside the reading ones: as many calls can wait for the store */
+    WAITERS = 64, /* threads beside the reading ones: as many calls can wait for the store */
     WRITE_WAIT_MS = 10000,
     TICK_MS = 1000,
 };
@@ -652,7 +651,6 @@ static hf_result open_core(struct server *s)
 static hf_result serve(struct server *s)
 {
     TRY(open_core(s));
-    hf_cpu_batch(); /* the threads to come inherit it */
     TRY(hf_role_sandbox(s->args));
     TRY(start_threads(s));
     for (uint32_t i = 0; i < s->args->link_count; i++)
