@@ -17,7 +17,7 @@ enum hf_role { HF_ROLE_SUPERVISOR, HF_ROLE_FRONT, HF_ROLE_CORE, HF_ROLE_STORE, H
 const char *hf_role_name(enum hf_role role); /* "front"; static */
 
 enum {
-    HF_ROLE_STORE_LINKS = 33, /* core <-> store: one socket for each call under way */
+    HF_ROLE_STORE_LINKS = 73, /* core <-> store: one socket for each call under way */
     HF_ROLE_LINKS_MAX = HF_CONFIG_FRONTS_MAX + HF_ROLE_STORE_LINKS,
     HF_ROLE_TLS_FILES_MAX = HF_CONFIG_LISTENERS_MAX * (2 * HF_CONFIG_CERTS_MAX + 1),
 };
