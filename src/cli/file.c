@@ -352,7 +352,7 @@ int cli_file_decrypt(struct cli *cli, const struct cli_file_job *job)
     CLEANUP(hf_secret_freep) struct hf_secret *key = NULL;
     hf_result done = head == NULL ? HF_FAIL(NO_MEMORY) : header_read(job->in_fd, head);
     int code = said_invalid(cli, done);
-    if (code == CLI_OK) {
+    if (head != NULL && code == CLI_OK) {
         struct cli_answer answer;
         copy_names(head, &names);
         code = post(cli, names.mount, "*decrypt/", names.key, job->context, head->wrapped, &answer);
@@ -391,7 +391,7 @@ int cli_file_rewrap(struct cli *cli, const struct cli_file_job *job)
     struct names names;
     hf_result done = head == NULL ? HF_FAIL(NO_MEMORY) : header_read(job->in_fd, head);
     int code = said_invalid(cli, done);
-    if (code == CLI_OK) {
+    if (head != NULL && code == CLI_OK) {
         struct cli_answer answer;
         copy_names(head, &names);
         code = post(cli, names.mount, "*rewrap/", names.key, job->context, head->wrapped, &answer);

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -193,10 +192,10 @@ hf_result hf_scan_process(struct hf_scan *scan, int pid)
     uint8_t *chunk = malloc(CHUNK);
     hf_result done = maps == NULL || chunk == NULL ? HF_FAIL(DENIED) : HF_DONE;
     while (HF_IS_OK(done) && fgets(line, sizeof(line), maps) != NULL) {
-        uint64_t from, to;
-        char mode[8];
-        if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s", &from, &to, mode) != 3 ||
-            strstr(line, "[vvar") != NULL || strstr(line, "[vsyscall") != NULL)
+        char *after;
+        uint64_t from = strtoull(line, &after, 16);
+        uint64_t to = *after == '-' ? strtoull(after + 1, &after, 16) : 0;
+        if (*after != ' ' || strstr(line, "[vvar") != NULL || strstr(line, "[vsyscall") != NULL)
             continue;
         scan_present(scan, mem, pagemap, from, to, chunk);
     }

@@ -232,14 +232,21 @@ static void stop_server(struct tour *t)
 static int server_processes(const struct tour *t, int *pids, int most)
 {
     int count = 0;
-    char path[64];
+    char path[64], line[512] = {0};
     pids[count++] = t->server;
     snprintf(path, sizeof(path), "/proc/%d/task/%d/children", t->server, t->server);
     FILE *children = fopen(path, "re");
-    while (children != NULL && count < most && fscanf(children, "%d", &pids[count]) == 1)
-        count++;
-    if (children != NULL)
+    if (children != NULL) {
+        size_t n = fread(line, 1, sizeof(line) - 1, children);
         fclose(children);
+        line[n] = '\0';
+    }
+    for (char *at = line, *after; count < most; at = after) {
+        long pid = strtol(at, &after, 10);
+        if (after == at)
+            break;
+        pids[count++] = (int)pid;
+    }
     return count;
 }
 

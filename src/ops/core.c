@@ -115,7 +115,7 @@ hf_result hf_core_unlock(struct hf_core *core)
 {
     pthread_mutex_lock(&core->lifecycle);
     core->fault[0] = '\0';
-    hf_result done = HF_DONE;
+    hf_result done;
     const struct hf_keyring *ring = hf_seal_keyring(core->seal);
     if (hf_core_unsealed(core) != NULL) {
         done = HF_FAIL(ALREADY);
