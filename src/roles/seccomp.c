@@ -133,7 +133,7 @@ static int allow_some(scmp_filter_ctx filter)
     wrong |= seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), CALL(clone3), 0);
     /* Its own threads: abort() must end in SIGABRT. */
     wrong |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, CALL(tgkill), 1,
-                              SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+                              SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0));
     /* What fstat is to the C library. */
     wrong |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, CALL(newfstatat), 1,
                               SCMP_A3(SCMP_CMP_MASKED_EQ, AT_EMPTY_PATH, AT_EMPTY_PATH));
@@ -141,11 +141,11 @@ static int allow_some(scmp_filter_ctx filter)
                                   PR_SET_NAME,     PR_GET_NAME,         PR_SET_VMA};
     for (size_t i = 0; i < HF_ARRAY_LEN(options); i++)
         wrong |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, CALL(prctl), 1,
-                                  SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)options[i]));
+                                  SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)options[i], 0));
     /* Asked for by libraries, and answered with a no that they take: terminals, resource limits. */
     wrong |= seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOTTY), CALL(ioctl), 0);
-    wrong |=
-        seccomp_rule_add(filter, SCMP_ACT_ALLOW, CALL(prlimit64), 1, SCMP_A2(SCMP_CMP_EQ, 0)); /* reading */
+    wrong |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, CALL(prlimit64), 1,
+                              SCMP_A2(SCMP_CMP_EQ, 0, 0)); /* reading */
     return wrong;
 }
 
