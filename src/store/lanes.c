@@ -16,8 +16,8 @@ struct lane {
     pthread_mutex_t lock;
     pthread_cond_t moved; /* acknowledged, failed or down */
     int fd;               /* -1: down */
-    uint8_t *memory;      /* frames [head, tail): sent, not acknowledged */
-    size_t head, tail, cap;
+    uint8_t *memory;      /* HF_LANE_BYTES_MAX; frames [head, tail): sent, not acknowledged */
+    size_t head, tail;
     uint64_t last_id, acknowledged;
     enum hf_code failure; /* what the store said last; OK */
     int64_t retry_at;     /* boot time; 0 none */
@@ -75,30 +75,19 @@ static void acknowledge(struct lane *lane, uint64_t id)
     pthread_cond_broadcast(&lane->moved);
 }
 
+/* The memory is there from the beginning, so that nothing is allocated on the way of an operation, and is used from its
+ * beginning again and again, so that little of it is ever touched. */
 static bool make_room(struct lane *lane, size_t need)
 {
     size_t held = lane->tail - lane->head;
     if (need > HF_LANE_BYTES_MAX || held > HF_LANE_BYTES_MAX - need)
         return false;
-    if (need <= lane->cap - lane->tail)
-        return true;
-    if (held + need <= lane->cap && held <= lane->cap / 2) { /* moved seldom: half of it came since */
+    bool far = lane->head >= HF_LANE_BYTES_NEAR && lane->head >= held; /* more has gone than is to be moved */
+    if (far || need > HF_LANE_BYTES_MAX - lane->tail) {
         memmove(lane->memory, lane->memory + lane->head, held);
-    } else {
-        size_t cap = HF_MAX(lane->cap, (size_t)HF_LANE_BYTES_FIRST);
-        while (cap / 2 < held + need && cap < HF_LANE_BYTES_MAX)
-            cap *= 2;
-        uint8_t *grown = malloc(cap);
-        if (grown == NULL)
-            return false;
-        if (held != 0)
-            memcpy(grown, lane->memory + lane->head, held);
-        free(lane->memory);
-        lane->memory = grown;
-        lane->cap = cap;
+        lane->head = 0;
+        lane->tail = held;
     }
-    lane->head = 0;
-    lane->tail = held;
     return true;
 }
 
@@ -269,7 +258,7 @@ static hf_result put(struct lane *lane, const struct hf_store_op *ops, size_t co
             return HF_FAIL(STORE_DOWN);
     }
     size_t before = lane->tail;
-    struct hf_buf out = hf_buf(lane->memory, lane->cap);
+    struct hf_buf out = hf_buf(lane->memory, HF_LANE_BYTES_MAX);
     out.len = before;
     size_t begun = hf_frame_begin(&out, HF_FRAME_STORE, HF_STORE_LAZY, lane->last_id + 1);
     hf_store_put_commit(&out, ops, count, HF_LAZY);
@@ -385,7 +374,12 @@ hf_result hf_lanes_new(const int *fds, size_t count, struct hf_lanes **ret_lanes
         widen(fds[i]);
     }
     pthread_condattr_destroy(&monotonic);
-    if (pthread_create(&lanes->keeper, NULL, keeper_main, lanes) != 0) {
+    bool whole = true;
+    for (size_t i = 0; i < count; i++) {
+        lanes->lanes[i].memory = malloc(HF_LANE_BYTES_MAX); /* pages cost when they are touched */
+        whole = whole && lanes->lanes[i].memory != NULL;
+    }
+    if (!whole || pthread_create(&lanes->keeper, NULL, keeper_main, lanes) != 0) {
         lanes->stop = true; /* no thread to end */
         hf_lanes_free(lanes);
         return HF_FAIL(NO_MEMORY);

@@ -88,7 +88,7 @@ static sqlite3_file *real_of(sqlite3_file *file)
 static int layer_close(sqlite3_file *file)
 {
     struct layer_file *layer = (struct layer_file *)file;
-    free(layer->gathered); /* what was not synced belongs to no commit */
+    sqlite3_free(layer->gathered); /* what was not synced belongs to no commit */
     layer->gathered = NULL;
     return layer->real->pMethods->xClose(layer->real);
 }
@@ -101,7 +101,7 @@ static int layer_write(sqlite3_file *file, const void *from, int count, sqlite3_
 {
     struct layer_file *layer = (struct layer_file *)file;
     if (layer->log && layer->gathered == NULL)
-        layer->gathered = malloc(GATHER_BYTES); /* without, it is only slower */
+        layer->gathered = sqlite3_malloc(GATHER_BYTES); /* without, it is only slower */
     if (layer->gathered_len != 0 &&
         (at != layer->gathered_at + layer->gathered_len || count > GATHER_BYTES - layer->gathered_len))
         FLUSH(file);
