@@ -34,6 +34,8 @@ class Words(unittest.TestCase):
         text = (SRC / "docs/requirements.md").read_text()
         for path in (TESTS / "fuzz").glob("*.c"):
             self.assertIn(f"`fuzz/{path.name}`", text)
+            self.assertTrue((TESTS / "fuzz/dict" / f"{path.stem}.dict").is_file(), f"{path.stem} has no dictionary")
+            self.assertTrue(any((TESTS / "fuzz/corpus" / path.stem).iterdir()), f"{path.stem} has no corpus")
 
     def test_links_lead_somewhere(self):
         for doc in DOCS:
