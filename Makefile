@@ -35,7 +35,7 @@ build: deps build/dev/build.ninja
 
 run:
 	@packaging/deps.sh build run
-	@$(MAKE) --no-print-directory build/dev/build.ninja
+	@$(MAKE) -s --no-print-directory build/dev/build.ninja
 	@cmake --build build/dev -j $(JOBS) --target holdfast holdfastd -- --quiet
 	@exec build/bin/holdfast tour $(TOUR) $(if $(PORT),--port $(PORT))
 
