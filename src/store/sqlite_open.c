@@ -118,10 +118,11 @@ hf_result hf_sqlite_conn_open(struct hf_sqlite_conn *conn, const char *path, int
     (void)sqlite3_db_config(conn->db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
     (void)sqlite3_db_config(conn->db, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL);
     (void)sqlite3_db_config(conn->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, flags & SQLITE_OPEN_READONLY, NULL);
-    /* temp_store: what sorts does so in memory; the sandbox lets no temporary file be opened. */
+    /* temp_store: what sorts does so in memory; the sandbox lets no temporary file be opened. secure_delete: a key that
+     * was destroyed is overwritten where it lay. */
     return run_text(conn->db,
                     "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; PRAGMA temp_store=MEMORY; "
-                    "PRAGMA cell_size_check=ON; PRAGMA secure_delete=OFF");
+                    "PRAGMA cell_size_check=ON; PRAGMA secure_delete=ON");
 }
 
 void hf_sqlite_conn_close(struct hf_sqlite_conn *conn)

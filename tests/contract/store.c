@@ -1120,6 +1120,33 @@ static void what_is_no_database_of_ours_is_refused(void **state)
     fails(hf_store_sqlite_open("/nowhere/at/all/db", &store), STORE_DOWN);
 }
 
+static bool file_has(const char *path, const char *bytes)
+{
+    FILE *f = fopen(path, "r");
+    static char all[4 << 20];
+    assert_non_null(f);
+    size_t len = fread(all, 1, sizeof all, f);
+    (void)fclose(f);
+    return memmem(all, len, bytes, strlen(bytes)) != NULL;
+}
+
+static void what_was_deleted_is_gone_from_the_file(void **state)
+{
+    struct world *w = *state;
+    static char large[20000];
+    memset(large, 'x', sizeof large - 1);
+    memcpy(large + 10000, "LOOK FOR THIS ONE", 17);
+    ok(one(w, put_op(5, 1, 0, "short", "LOOK FOR THIS TOO")));
+    ok(one(w, put_op(5, 2, 0, "long", large)));
+    restart(w);
+    assert_true(file_has(w->path, "LOOK FOR THIS ONE") && file_has(w->path, "LOOK FOR THIS TOO"));
+    ok(one(w, put_op(5, 1, 1, "short", "other")));
+    ok(one(w, (struct hf_store_op){
+                  .kind = HF_STORE_DEL_IF, .expect_rev = 1, .row = {.table = 5, .id = id_of(2)}}));
+    restart(w);
+    assert_false(file_has(w->path, "LOOK FOR THIS"));
+}
+
 /* ---- the doctor -------------------------------------------------------------------------------------------------------------------- */
 
 static char last_bad[2048];
@@ -1411,6 +1438,7 @@ int main(int argc, char **argv)
         BOTH(a_limit_on_the_file_is_as_a_full_disk),
         BOTH(a_full_disk_is_an_error_that_passes),
         BOTH(a_disk_that_is_read_only_is_read),
+        SQLITE(what_was_deleted_is_gone_from_the_file),
         BOTH(a_corrupted_page_harms_only_what_lies_on_it),
         SQLITE(what_is_no_database_of_ours_is_refused),
         SQLITE(the_doctor_finds_what_does_not_fit),
