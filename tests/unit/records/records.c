@@ -322,8 +322,8 @@ static void an_altered_row_is_named(void **state)
 {
     struct world *w = *state;
     static const char *const how[] = {
-        "UPDATE record SET sealed=cast(substr(sealed,1,30)||x'00ff'||substr(sealed,33) as blob) WHERE "
-        "name=cast('a' as blob)",
+        ("UPDATE record SET sealed=cast(substr(sealed,1,30)||x'00ff'||substr(sealed,33) as blob) WHERE "
+         "name=cast('a' as blob)"),
         "UPDATE record SET state=2 WHERE name=cast('a' as blob)",
         "UPDATE record SET due=5 WHERE name=cast('a' as blob)",
         "UPDATE record SET ns=x'00' WHERE name=cast('a' as blob)",
