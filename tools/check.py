@@ -372,6 +372,8 @@ def check_tidy(files, build):
         if not stamp.exists():
             work.append((name, stamp))
 
+    work.sort(key=lambda item: -len(contents[item[0]]))  # the longest first, so that all workers end together
+
     def tidy(item):
         name, stamp = item
         got = subprocess.run(["clang-tidy", "--quiet", "-p", str(build), name], cwd=ROOT, text=True,
