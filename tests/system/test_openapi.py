@@ -2,6 +2,8 @@
 """docs/openapi.yaml against the operation table, and every documented operation against a running server: the requests as
 documented are taken, the answers are of the documented form, and hold nothing that is not documented."""
 import copy
+import http.client
+import json
 import re
 import subprocess
 import tempfile
@@ -517,6 +519,9 @@ class Table(unittest.TestCase):
         self.assertEqual(listed, key_types())
 
 
+ERRORS = {"$ref": "#/components/schemas/Errors"}
+
+
 class Running(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -558,18 +563,51 @@ class Running(unittest.TestCase):
                 continue
             answer = self.server.call(method.upper(), url, {} if method == "post" else None, token="")
             self.assertEqual(answer.status, 403, f"{name}: {answer.raw!r}")
-            self.assertEqual(check({"$ref": "#/components/schemas/Errors"}, answer.json), [])
+            self.assertEqual(check(ERRORS, answer.json), [])
+
+    def test_no_value_of_a_documented_field_is_the_servers_fault(self):
+        """Each field of each operation with values of every kind: an answer below 500, in JSON, each time."""
+        values = [None, -1, 1 << 62, "%", "a" * 300, [[]], {"a": 1}, [{"plaintext": 1}]]
+        left_out = {"sys.seal", "sys.init", "sys.rotate", "sys.mounts.delete", "sys.auth.delete", "sys.health"}
+        with lib.Server() as server:
+            for method in ("approle", "cert"):
+                server.post(f"sys/auth/{method}", {"type": method})
+            server.post("transit/keys/x")
+            server.post("auth/approle/role/x")
+            server.post("secret/data/x", {"data": {"a": "b"}})
+            connection = http.client.HTTPSConnection("127.0.0.1", server.port, context=server.context(), timeout=60)
+            count = 0
+            for name, (path, method, operation) in OPERATIONS.items():
+                if name in left_out or method == "head":
+                    continue
+                url = re.sub(r"\{(\w+)\}", lambda m: {"transit_mount": "transit", "kv_mount": "secret", "approle_mount": "approle",
+                                                      "cert_mount": "cert"}.get(m[1], "x"), path)
+                content = operation.get("requestBody", {}).get("content", {}).get("application/json")
+                tries = [(url, {field: value}) for field in (resolve(content["schema"]).get("properties", {}) if content else ()) for value in values]
+                tries += [(f"{url}?{p['name']}={value}", None) for p in parameters(operation) if p["in"] == "query"
+                          for value in ("", "-1", "99999999999999999999", "x")]
+                for target, body in tries:
+                    connection.request(method.upper(), target, None if body is None else json.dumps(body), {"X-Vault-Token": server.token})
+                    answer = connection.getresponse()
+                    text = answer.read()
+                    self.assertLess(answer.status, 500, f"{name} {target} {json.dumps(body)[:100]}: {text[:200]!r}")
+                    if answer.status >= 400:
+                        self.assertIsInstance(json.loads(text), dict, name)
+                    count += 1
+            connection.close()
+            self.assertGreater(count, 2500)
+            self.assertEqual(server.get("sys/health").status, 200)
 
     def test_an_undocumented_route_is_404_and_a_wrong_method_405(self):
         for path in ("sys/no-such", "transit/no-such/x", "auth/token/no-such", "audit/no-such", "no-such-mount/x", "sys/"):
             answer = self.server.get(path)
             self.assertEqual(answer.status, 404, path)
-            self.assertEqual(check({"$ref": "#/components/schemas/Errors"}, answer.json), [])
+            self.assertEqual(check(ERRORS, answer.json), [])
         for method, path in (("DELETE", "transit/encrypt/x"), ("GET", "transit/encrypt/x"), ("PATCH", "sys/seal"), ("GET", "auth/token/create"),
                              ("POST", "audit/checkpoint"), ("DELETE", "sys/health")):
             answer = self.server.call(method, path)
             self.assertEqual(answer.status, 405, f"{method} {path}")
-            self.assertEqual(check({"$ref": "#/components/schemas/Errors"}, answer.json), [])
+            self.assertEqual(check(ERRORS, answer.json), [])
         self.assertEqual(self.server.call("TRACE", "sys/health").status, 405)
 
 
