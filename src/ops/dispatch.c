@@ -275,6 +275,12 @@ static hf_result no_such_row(struct hf_unsealed *u, struct hf_core *core, struct
     return hf_call_fail_about(call, HF_NOT_FOUND, "no handler for route", call->wire.path);
 }
 
+static bool in_root_namespace(const struct hf_call *call)
+{
+    static const uint8_t root[16];
+    return hf_cursor_same(call->ns, hf_cursor(root, sizeof(root)));
+}
+
 /* X-Vault-Wrap-TTL: a client that asks for a wrapped answer may not be given a bare one. */
 static hf_result refuse_wrapping(struct hf_call *call)
 {
@@ -305,6 +311,8 @@ static hf_result run(struct hf_core *core, struct hf_call *call)
         return HF_FAIL(WOULD_BLOCK);
     TRY(check_rate(core, call));
     TRY(refuse_wrapping(call));
+    if ((op->flags & HF_OP_ROOT_NS) && !in_root_namespace(call))
+        return hf_call_fail(call, HF_UNSUPPORTED, "served in the root namespace only");
     TRY(when_allows(core, u, op->when));
     bool limited = (op->flags & HF_OP_LIMITED) != 0;
     struct hf_cursor what = hf_cursor_text(op->name);
@@ -465,6 +473,9 @@ static void fill_call(struct hf_core_thread *t, struct hf_call *call, bool may_w
     memcpy(call->audit.peer_ip, call->wire.peer_ip, 16);
     call->audit.tls_group = call->wire.tls_group;
     call->audit.level_dev = core->config.level == HF_LEVEL_DEV;
+    /* One path for routing, policy and audit: with a slash at its end it is no other. */
+    if (call->wire.path.left != 0 && call->wire.path.at[call->wire.path.left - 1] == '/')
+        call->wire.path.left--;
     call->acl_path = call->wire.path;
     call->audit.path = call->wire.path;
     call->audit.asset = call->wire.asset;

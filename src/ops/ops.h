@@ -44,6 +44,7 @@ enum hf_op_flags {
     HF_OP_UPSERT = 16,  /* needs create where the target is absent and update where it exists; handler decides
                             through hf_call_needs() */
     HF_OP_LIMITED = 32, /* counted by rate limits (login, unseal) */
+    HF_OP_ROOT_NS = 64, /* about the whole server: served in the root namespace only */
 };
 
 struct hf_operation {

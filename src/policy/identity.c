@@ -138,6 +138,12 @@ hf_result hf_identity_may(struct hf_policy *policy, const struct hf_identity *id
     TRY(policy_acl_of(policy, token_of(identity), &acl));
     const struct hf_acl_entry *entry;
     bool list = (needs & HF_CAP_LIST) != 0;
+    if (list) { /* a rule for the path without its slash may also deny */
+        const struct hf_acl_entry *bare = hf_acl_match(
+            acl, hf_cursor(path.at, path.left - (path.left != 0 && path.at[path.left - 1] == '/')), false);
+        if (bare != NULL && (bare->caps & HF_CAP_DENY))
+            return HF_FAIL(DENIED);
+    }
     if (list && (path.left == 0 || path.at[path.left - 1] != '/')) {
         uint8_t folder[LIST_PATH_MAX +
                        1]; /* rules speak of what is listed as a folder, with or without its slash */
