@@ -3,5 +3,5 @@
 #   packaging/test.sh [STEP...]      dev asan tsan fuzz check
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-packaging/deps.sh build test vectors
+packaging/deps.sh build test
 exec python3 -B tools/test.py "$@"
