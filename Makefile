@@ -5,7 +5,7 @@
 
 JOBS   ?= $(shell nproc 2>/dev/null || echo 2)
 PREFIX ?= /usr/local
-# Where what is installed, packaged and measured is built.
+# Where what is installed and packaged is built.
 RELEASE ?= build/release
 export JOBS RELEASE
 
