@@ -163,6 +163,11 @@ static enum find route(struct hf_unsealed *u, struct hf_call *call)
     }
     if (u == NULL)
         return NO_ROUTE;
+    if (call->slash) { /* the root of a mount: its own path ends in one */
+        struct hf_cursor whole = hf_cursor(call->wire.path.at, call->wire.path.left + 1);
+        if (hf_mount_exact(hf_mounts_now(u), call->ns, whole) != NULL)
+            call->wire.path = call->acl_path = call->audit.path = rest = whole;
+    }
     call->mount = hf_mount_find(hf_mounts_now(u), call->ns, call->wire.path);
     if (call->mount == NULL)
         return NO_ROUTE;
@@ -316,8 +321,11 @@ static hf_result run(struct hf_core *core, struct hf_call *call)
     TRY(when_allows(core, u, op->when));
     bool limited = (op->flags & HF_OP_LIMITED) != 0;
     struct hf_cursor what = hf_cursor_text(op->name);
-    if (limited)
+    if (limited) { /* shares cannot be guessed: who offers wrong ones is slowed down, and operators not kept out */
+        call->retry_after_s = HF_LIMITS_LOCK_MIN_S;
         TRY(hf_limits_table_check(core->limits, call->wire.peer_ip, what));
+        call->retry_after_s = 0;
+    }
     if (!(op->flags & HF_OP_UNAUTH)) {
         if (u == NULL)
             return HF_FAIL(SEALED);
@@ -328,7 +336,7 @@ static hf_result run(struct hf_core *core, struct hf_call *call)
     if (limited && HF_IS_OK(done))
         hf_limits_table_succeeded(core->limits, call->wire.peer_ip, what);
     else if (limited && hf_code_http(done.code) < 500)
-        hf_limits_table_failed(core->limits, call->wire.peer_ip, what);
+        hf_limits_table_failed(core->limits, call->wire.peer_ip, what, HF_LIMITS_LOCK_MIN_S);
     return done;
 }
 
@@ -433,13 +441,29 @@ static void write_answer(struct hf_core *core, const struct hf_call *call, hf_re
     hf_frame_end(out, begun);
 }
 
+/* "audit log cannot be written: storage is full" */
+static void audit_down_words(char *ret_text, size_t cap)
+{
+    enum hf_code cause = hf_audit_cause();
+    struct hf_buf text = hf_buf(ret_text, cap - 1);
+    hf_buf_text(&text, hf_code_text(HF_AUDIT_DOWN));
+    if (cause != HF_OK && cause != HF_AUDIT_DOWN) {
+        hf_buf_text(&text, ": ");
+        hf_buf_text(&text, hf_code_text(cause));
+    }
+    ret_text[text.overflow ? 0 : text.len] = '\0';
+}
+
 void hf_core_answer_failed(struct hf_buf *out, uint64_t frame_id, enum hf_code code)
 {
     uint8_t bytes[512];
+    char words[HF_CALL_ERROR_MAX] = "";
+    if (code == HF_AUDIT_DOWN)
+        audit_down_words(words, sizeof(words));
     struct hf_buf tree = hf_buf(bytes, sizeof(bytes));
     struct hf_tree_writer w = hf_tree_writer(&tree);
     hf_tw_array(&w);
-    hf_tw_text(&w, hf_cursor_text(hf_code_text(code)));
+    hf_tw_text(&w, hf_cursor_text(words[0] != '\0' ? words : hf_code_text(code)));
     hf_tw_end(&w);
     struct hf_wire_answer answer = {
         .http = (uint16_t)hf_code_http(code), .shape = HF_ANSWER_ERRORS, .tree = hf_buf_cursor(&tree)};
@@ -474,8 +498,8 @@ static void fill_call(struct hf_core_thread *t, struct hf_call *call, bool may_w
     call->audit.tls_group = call->wire.tls_group;
     call->audit.level_dev = core->config.level == HF_LEVEL_DEV;
     /* One path for routing, policy and audit: with a slash at its end it is no other. */
-    if (call->wire.path.left != 0 && call->wire.path.at[call->wire.path.left - 1] == '/')
-        call->wire.path.left--;
+    call->slash = call->wire.path.left != 0 && call->wire.path.at[call->wire.path.left - 1] == '/';
+    call->wire.path.left -= call->slash;
     call->acl_path = call->wire.path;
     call->audit.path = call->wire.path;
     call->audit.asset = call->wire.asset;
@@ -512,7 +536,7 @@ hf_result hf_core_call(struct hf_core *core, struct hf_core_thread *t, uint64_t 
     hf_result leaf = write_leaf(t, hf_core_unsealed(core), &call, outcome);
     if (!HF_IS_OK(leaf)) {
         outcome = HF_FAIL(AUDIT_DOWN);
-        call.error[0] = '\0';
+        audit_down_words(call.error, sizeof(call.error));
     }
     size_t used = tree.len;
     if (!HF_IS_OK(outcome))

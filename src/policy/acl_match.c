@@ -482,13 +482,8 @@ static bool value_fits(const struct hf_tree *want, const struct hf_tree *have)
     char a[32], b[32];
     if (is_scalar(want) && is_scalar(have))
         return text_fits(scalar_text(want, a), scalar_text(have, b));
-    if (want->tag == HF_TREE_REAL || have->tag == HF_TREE_REAL) {
-        double x = want->tag == HF_TREE_REAL ? want->real : (double)want->number;
-        double y = have->tag == HF_TREE_REAL ? have->real : (double)have->number;
-        bool numbers = (want->tag == HF_TREE_REAL || want->tag == HF_TREE_INT) &&
-                       (have->tag == HF_TREE_REAL || have->tag == HF_TREE_INT);
-        return numbers && !(x < y) && !(x > y);
-    }
+    if (want->tag == HF_TREE_NUMBER || have->tag == HF_TREE_NUMBER)
+        return hf_tree_same_number(want, have);
     return want->tag == have->tag && want->count == have->count && hf_cursor_same(want->body, have->body);
 }
 

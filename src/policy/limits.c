@@ -113,7 +113,8 @@ static bool locked_out(struct hf_limits *limits, const uint8_t key[16], int64_t 
     return locked;
 }
 
-static void count_failure(struct hf_limits *limits, const uint8_t key[16], uint32_t tries, int64_t now)
+static void count_failure(struct hf_limits *limits, const uint8_t key[16], uint32_t tries, int64_t lock_max_s,
+                          int64_t now)
 {
     struct set *set = take_set(limits, key);
     struct counter *c = find(set, key);
@@ -131,7 +132,7 @@ static void count_failure(struct hf_limits *limits, const uint8_t key[16], uint3
         c->failures++;
     if (c->failures >= tries) {
         uint32_t doublings = HF_MIN(c->failures - tries, 20u);
-        int64_t seconds = HF_MIN((int64_t)HF_LIMITS_LOCK_MIN_S << doublings, (int64_t)HF_LIMITS_LOCK_MAX_S);
+        int64_t seconds = HF_MIN((int64_t)HF_LIMITS_LOCK_MIN_S << doublings, lock_max_s);
         c->locked_until_ns = now + seconds * HF_SECOND;
     }
     leave_set(limits, set);
@@ -148,14 +149,15 @@ hf_result hf_limits_table_check(struct hf_limits *limits, const uint8_t ip[16], 
     return HF_DONE;
 }
 
-void hf_limits_table_failed(struct hf_limits *limits, const uint8_t ip[16], struct hf_cursor role)
+void hf_limits_table_failed(struct hf_limits *limits, const uint8_t ip[16], struct hf_cursor role,
+                            int64_t lock_max_s)
 {
     uint8_t key[16];
     int64_t now = hf_boot_ns(limits->clock);
     if (HF_IS_OK(key_of(limits, ip, BY_SOURCE_AND_ROLE, role, key)))
-        count_failure(limits, key, HF_LIMITS_PAIR_TRIES, now);
+        count_failure(limits, key, HF_LIMITS_PAIR_TRIES, lock_max_s, now);
     if (HF_IS_OK(key_of(limits, ip, BY_SOURCE, role, key)))
-        count_failure(limits, key, HF_LIMITS_SOURCE_TRIES, now);
+        count_failure(limits, key, HF_LIMITS_SOURCE_TRIES, lock_max_s, now);
 }
 
 void hf_limits_table_succeeded(struct hf_limits *limits, const uint8_t ip[16], struct hf_cursor role)
@@ -199,7 +201,7 @@ hf_result hf_limits_check(struct hf_policy *policy, const uint8_t ip[16], struct
 
 void hf_limits_failed(struct hf_policy *policy, const uint8_t ip[16], struct hf_cursor role)
 {
-    hf_limits_table_failed(policy->limits, ip, role);
+    hf_limits_table_failed(policy->limits, ip, role, HF_LIMITS_LOCK_MAX_S);
 }
 
 void hf_limits_succeeded(struct hf_policy *policy, const uint8_t ip[16], struct hf_cursor role)

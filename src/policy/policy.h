@@ -91,7 +91,9 @@ struct hf_limits;
 hf_result hf_limits_new(const struct hf_clock *clock, struct hf_limits **ret_limits);
 void hf_limits_free(struct hf_limits *limits);
 hf_result hf_limits_table_check(struct hf_limits *limits, const uint8_t ip[16], struct hf_cursor role);
-void hf_limits_table_failed(struct hf_limits *limits, const uint8_t ip[16], struct hf_cursor role);
+/* lock_max_s: longest lockout that this failure may bring. */
+void hf_limits_table_failed(struct hf_limits *limits, const uint8_t ip[16], struct hf_cursor role,
+                            int64_t lock_max_s);
 void hf_limits_table_succeeded(struct hf_limits *limits, const uint8_t ip[16], struct hf_cursor role);
 /* One request of a source that may make per_second of them, and as many at once. Fails: RATE_LIMITED. */
 hf_result hf_limits_table_rate(struct hf_limits *limits, const uint8_t ip[16], uint32_t per_second);

@@ -39,7 +39,7 @@ static void fail_at(struct hf_limits *limits, const char *from, const char *role
 {
     uint8_t at[16];
     ip(from, at);
-    hf_limits_table_failed(limits, at, hf_cursor_text(role));
+    hf_limits_table_failed(limits, at, hf_cursor_text(role), HF_LIMITS_LOCK_MAX_S);
 }
 
 static struct hf_limits *fresh(void)
@@ -132,7 +132,7 @@ static void a_flood_does_not_free_the_locked_out(void **state)
         fail_at(limits, "10.9.9.9", "r");
     for (unsigned i = 0; i < 60000; i++) {
         uint8_t at[16] = {0x20, 0x01, (uint8_t)(i >> 8), (uint8_t)i};
-        hf_limits_table_failed(limits, at, hf_cursor_text("r"));
+        hf_limits_table_failed(limits, at, hf_cursor_text("r"), HF_LIMITS_LOCK_MAX_S);
     }
     assert_int_equal(ask(limits, "10.9.9.9", "r"), HF_RATE_LIMITED);
     hf_limits_free(limits);
