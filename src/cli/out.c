@@ -49,8 +49,8 @@ static void print_scalar(const struct hf_tree *item)
     case HF_TREE_INT:
         printf("%lld", (long long)item->number);
         break;
-    case HF_TREE_REAL:
-        printf("%g", item->real);
+    case HF_TREE_NUMBER:
+        fwrite(item->body.at, 1, item->body.left, stdout);
         break;
     case HF_TREE_TEXT:
         for (size_t i = 0; i < item->body.left; i++) /* a name may not move the cursor */

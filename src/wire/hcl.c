@@ -1,7 +1,5 @@
 #include "wire/hcl.h"
 
-#include <stdlib.h>
-
 #include "base/encode.h"
 #include "wire/json.h"
 
@@ -338,12 +336,11 @@ static hf_result take_number(struct parser *p)
             return fail_about(p, first, "number is too large", hf_cursor(digits, len));
     }
     if (real) {
-        char *end;
-        double number = strtod(text, &end);
-        if (*end != '\0' || number - number != 0.0)
+        struct hf_cursor literal = hf_cursor(first, (size_t)(p->at - first));
+        if (!hf_tree_number_valid(literal))
             return fail_about(p, first, "malformed number", hf_cursor(digits, len));
         if (p->w != NULL)
-            hf_tw_real(p->w, negative ? -number : number);
+            hf_tw_number(p->w, literal);
         return HF_DONE;
     }
     if (value > (uint64_t)INT64_MAX + (negative ? 1 : 0))

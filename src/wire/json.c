@@ -1,14 +1,9 @@
 #include "wire/json.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "base/encode.h"
 #include "wire/scan.h"
 
 enum {
-    NUMBER_MAX = 128, /* characters */
-    REAL_MAX = 32,    /* characters of a printed double */
     U32_DIGITS = 10,
 };
 
@@ -214,22 +209,15 @@ static bool take_digits(struct parser *p)
     return p->at > first;
 }
 
-static hf_result take_real(struct parser *p, const uint8_t *first)
+/* A number that an integer would not give back to the letter. */
+static hf_result take_literal(struct parser *p, const uint8_t *first)
 {
-    char text[NUMBER_MAX + 1];
-    size_t len = (size_t)(p->at - first);
-    if (len > NUMBER_MAX) {
+    struct hf_cursor literal = hf_cursor(first, (size_t)(p->at - first));
+    if (literal.left > HF_TREE_NUMBER_MAX) {
         p->at = first;
         return HF_FAIL(BAD_REQUEST);
     }
-    memcpy(text, first, len);
-    text[len] = '\0';
-    double value = strtod(text, NULL);
-    if (value > 1.7976931348623157e308 || value < -1.7976931348623157e308) {
-        p->at = first;
-        return HF_FAIL(BAD_REQUEST);
-    }
-    hf_tw_real(p->w, value);
+    hf_tw_number(p->w, literal);
     return HF_DONE;
 }
 
@@ -261,8 +249,8 @@ static hf_result take_number(struct parser *p)
         if (!take_digits(p))
             return HF_FAIL(BAD_REQUEST);
     }
-    if (!whole || !fits || value > (uint64_t)INT64_MAX + (negative ? 1 : 0))
-        return take_real(p, first);
+    if (!whole || !fits || value > (uint64_t)INT64_MAX + (negative ? 1 : 0) || (negative && value == 0))
+        return take_literal(p, first);
     hf_tw_int(p->w, (int64_t)(negative ? 0 - value : value));
     return HF_DONE;
 }
@@ -444,24 +432,6 @@ static void put_int(struct hf_buf *out, int64_t value)
     hf_buf_decimal(out, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
 }
 
-/* The shortest form that reads back as the same double; what is no number in JSON becomes null. */
-static void put_real(struct hf_buf *out, double value)
-{
-    char text[REAL_MAX + 1];
-    if (value != value || value - value != 0.0) {
-        hf_buf_text(out, "null");
-        return;
-    }
-    for (int digits = 15; digits <= 17; digits++) {
-        (void)snprintf(text, sizeof(text), "%.*g", digits, value);
-        if (strtod(text, NULL) == value)
-            break;
-    }
-    hf_buf_text(out, text);
-    if (strpbrk(text, ".e") == NULL)
-        hf_buf_text(out, ".0");
-}
-
 static void put_item(const struct hf_tree *item, struct hf_buf *out, unsigned depth)
 {
     struct hf_tree_iter iter;
@@ -478,8 +448,8 @@ static void put_item(const struct hf_tree *item, struct hf_buf *out, unsigned de
     case HF_TREE_INT:
         put_int(out, item->number);
         return;
-    case HF_TREE_REAL:
-        put_real(out, item->real);
+    case HF_TREE_NUMBER:
+        hf_buf_put_cursor(out, item->body);
         return;
     case HF_TREE_TEXT:
         hf_json_string(out, item->body);
@@ -549,6 +519,8 @@ static size_t item_max(const struct hf_tree *item, unsigned depth)
     struct hf_tree inner;
     size_t total = 2;
     switch (item->tag) {
+    case HF_TREE_NUMBER:
+        return item->body.left;
     case HF_TREE_TEXT:
         return string_max(item->body);
     case HF_TREE_BYTES:

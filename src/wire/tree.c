@@ -30,11 +30,7 @@ static bool take_item(struct hf_cursor *in, struct hf_tree *ret)
             return false;
         item.number = (int64_t)bits;
         break;
-    case HF_TREE_REAL:
-        if (!hf_cursor_u64(&at, &bits))
-            return false;
-        memcpy(&item.real, &bits, sizeof(item.real));
-        break;
+    case HF_TREE_NUMBER:
     case HF_TREE_TEXT:
     case HF_TREE_BYTES:
         if (!hf_cursor_vec32(&at, &item.body))
@@ -77,6 +73,8 @@ static bool check_item(const struct hf_tree *item, unsigned depth)
 {
     if (item->tag == HF_TREE_TEXT)
         return text_ok(item->body);
+    if (item->tag == HF_TREE_NUMBER)
+        return hf_tree_number_valid(item->body);
     if (item->tag != HF_TREE_ARRAY && item->tag != HF_TREE_MAP)
         return true;
     if (depth == HF_TREE_DEPTH_MAX)
@@ -253,18 +251,132 @@ static hf_result text_to_int(struct hf_cursor text, int64_t *ret)
     return HF_DONE;
 }
 
+/* ---- literals ---- */
+
+static bool take_digits(struct hf_cursor *in)
+{
+    size_t before = in->left;
+    while (in->left != 0 && in->at[0] >= '0' && in->at[0] <= '9') {
+        in->at++;
+        in->left--;
+    }
+    return in->left != before;
+}
+
+static bool take_either(struct hf_cursor *in, char a, char b)
+{
+    if (in->left == 0 || (in->at[0] != (uint8_t)a && in->at[0] != (uint8_t)b))
+        return false;
+    in->at++;
+    in->left--;
+    return true;
+}
+
+bool hf_tree_number_valid(struct hf_cursor literal)
+{
+    if (literal.left == 0 || literal.left > HF_TREE_NUMBER_MAX)
+        return false;
+    (void)take_either(&literal, '-', '-');
+    if (!take_either(&literal, '0', '0') && !take_digits(&literal))
+        return false;
+    if (take_either(&literal, '.', '.') && !take_digits(&literal))
+        return false;
+    if (take_either(&literal, 'e', 'E')) {
+        (void)take_either(&literal, '+', '-');
+        if (!take_digits(&literal))
+            return false;
+    }
+    return literal.left == 0;
+}
+
+/* A number's value: its digits without zeros at either end, times 10 to the power of `scale`. Zero has no digits. */
+struct decimal {
+    uint8_t digits[HF_TREE_NUMBER_MAX];
+    size_t count;
+    int64_t scale;
+    bool negative;
+};
+
+static struct decimal decimal_of(struct hf_cursor literal)
+{
+    const int64_t far = INT64_C(1) << 60;
+    struct decimal d = {.negative = literal.left != 0 && literal.at[0] == '-'};
+    int64_t exponent = 0;
+    bool fraction = false, power = false, below = false;
+    for (size_t i = d.negative ? 1 : 0; i < literal.left; i++) {
+        uint8_t c = literal.at[i];
+        if (c == '.') {
+            fraction = true;
+        } else if ((c | 0x20) == 'e') {
+            power = true;
+        } else if (power) {
+            below = below || c == '-';
+            if (c >= '0' && c <= '9')
+                exponent = exponent > far / 10 - 9 ? far : exponent * 10 + (c - '0');
+        } else {
+            d.scale -= fraction ? 1 : 0;
+            if (c != '0' || d.count != 0)
+                d.digits[d.count++] = c - '0';
+        }
+    }
+    d.scale += below ? -exponent : exponent;
+    for (; d.count != 0 && d.digits[d.count - 1] == 0; d.count--)
+        d.scale++;
+    if (d.count == 0) {
+        d.scale = 0;
+        d.negative = false;
+    }
+    return d;
+}
+
+static struct decimal decimal_of_item(const struct hf_tree *item)
+{
+    uint8_t space[24];
+    if (item->tag == HF_TREE_NUMBER)
+        return decimal_of(item->body);
+    struct hf_buf out = hf_buf(space, sizeof(space));
+    if (item->number < 0)
+        hf_buf_u8(&out, '-');
+    hf_buf_decimal(&out, item->number < 0 ? 0 - (uint64_t)item->number : (uint64_t)item->number);
+    return decimal_of(hf_buf_cursor(&out));
+}
+
+bool hf_tree_same_number(const struct hf_tree *a, const struct hf_tree *b)
+{
+    if ((a->tag != HF_TREE_INT && a->tag != HF_TREE_NUMBER) ||
+        (b->tag != HF_TREE_INT && b->tag != HF_TREE_NUMBER))
+        return false;
+    struct decimal x = decimal_of_item(a), y = decimal_of_item(b);
+    return x.negative == y.negative && x.scale == y.scale &&
+           hf_cursor_same(hf_cursor(x.digits, x.count), hf_cursor(y.digits, y.count));
+}
+
+static hf_result literal_to_int(struct hf_cursor literal, int64_t *ret)
+{
+    enum { SCALE_MOST = 18 };
+    struct decimal d = decimal_of(literal);
+    uint64_t value = 0;
+    if (d.scale < 0 || d.scale > SCALE_MOST)
+        return HF_FAIL(BAD_ARGUMENT);
+    for (size_t i = 0; i < d.count + (size_t)d.scale; i++) {
+        uint64_t digit = i < d.count ? d.digits[i] : 0;
+        if (__builtin_mul_overflow(value, 10U, &value) || __builtin_add_overflow(value, digit, &value))
+            return HF_FAIL(BAD_ARGUMENT);
+    }
+    if (value > (uint64_t)INT64_MAX + (d.negative ? 1 : 0))
+        return HF_FAIL(BAD_ARGUMENT);
+    *ret = d.negative ? (int64_t)(0 - value) : (int64_t)value;
+    return HF_DONE;
+}
+
 static hf_result item_to_int(const struct hf_tree *item, int64_t *ret)
 {
-    const double exact = 9007199254740992.0; /* 2^53 */
     switch (item->tag) {
     case HF_TREE_INT:
         *ret = item->number;
         return HF_DONE;
-    case HF_TREE_REAL:
-        if (!(item->real >= -exact && item->real <= exact) || (double)(int64_t)item->real != item->real)
-            return HF_FAIL(BAD_ARGUMENT);
-        *ret = (int64_t)item->real;
-        return HF_DONE;
+    case HF_TREE_NUMBER:
+        return literal_to_int(item->body, ret);
     case HF_TREE_TEXT:
         return text_to_int(item->body, ret);
     default:
@@ -390,26 +502,14 @@ void hf_tw_bool(struct hf_tree_writer *w, bool value)
     hf_buf_u8(w->out, value ? HF_TREE_TRUE : HF_TREE_FALSE);
 }
 
-static void tagged_u64(struct hf_tree_writer *w, enum hf_tree_tag tag, uint64_t bits)
-{
-    item_starts(w);
-    uint8_t *place = hf_buf_reserve(w->out, 1 + sizeof(bits));
-    if (place == NULL)
-        return;
-    place[0] = (uint8_t)tag;
-    hf_store_u64(place + 1, bits);
-}
-
 void hf_tw_int(struct hf_tree_writer *w, int64_t value)
 {
-    tagged_u64(w, HF_TREE_INT, (uint64_t)value);
-}
-
-void hf_tw_real(struct hf_tree_writer *w, double value)
-{
-    uint64_t bits;
-    memcpy(&bits, &value, sizeof(bits));
-    tagged_u64(w, HF_TREE_REAL, bits);
+    item_starts(w);
+    uint8_t *place = hf_buf_reserve(w->out, 1 + sizeof(value));
+    if (place == NULL)
+        return;
+    place[0] = HF_TREE_INT;
+    hf_store_u64(place + 1, (uint64_t)value);
 }
 
 static uint8_t *reserve(struct hf_tree_writer *w, enum hf_tree_tag tag, const uint32_t *version, size_t len)
@@ -454,6 +554,12 @@ static void fill(uint8_t *place, struct hf_cursor value)
 void hf_tw_text(struct hf_tree_writer *w, struct hf_cursor value)
 {
     fill(reserve(w, HF_TREE_TEXT, NULL, value.left), value);
+}
+
+void hf_tw_number(struct hf_tree_writer *w, struct hf_cursor literal)
+{
+    misuse(!hf_tree_number_valid(literal));
+    fill(reserve(w, HF_TREE_NUMBER, NULL, literal.left), literal);
 }
 
 void hf_tw_bytes(struct hf_tree_writer *w, struct hf_cursor value)
@@ -542,9 +648,7 @@ void hf_tw_copy(struct hf_tree_writer *w, const struct hf_tree *item)
     case HF_TREE_INT:
         hf_tw_int(w, item->number);
         return;
-    case HF_TREE_REAL:
-        hf_tw_real(w, item->real);
-        return;
+    case HF_TREE_NUMBER:
     case HF_TREE_TEXT:
     case HF_TREE_BYTES:
         fill(reserve(w, item->tag, NULL, item->body.left), item->body);

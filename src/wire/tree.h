@@ -1,7 +1,8 @@
 /* The value tree: JSON's values in a compact binary form, in which operations take their arguments and give
  * their answers. Faces (HTTP, later KMIP) translate to it and back; handlers know nothing else.
  *
- * Encoding: tag u8, then  NULL FALSE TRUE: nothing; INT: i64; REAL: 8 bytes IEEE 754 of a double;
+ * Encoding: tag u8, then  NULL FALSE TRUE: nothing; INT: i64; NUMBER: u32 length and the
+ * literal as it was written, in JSON's syntax, for every number that an i64 does not give back to the letter;
  * TEXT, BYTES: u32 length and bytes; ARRAY: u32 byte length of the items, u32 count, items; MAP: u32 byte length of the
  * entries, u32 count, entries of u16 key length, key, item; CIPHER: u32 version, u32 length, bytes (JSON:
  * "vault:vN:" and base64). BYTES becomes base64 in JSON. TEXT and keys are UTF-8. At most HF_TREE_DEPTH_MAX
@@ -11,13 +12,13 @@
 
 #include "base/buf.h"
 
-enum { HF_TREE_DEPTH_MAX = 32, HF_TREE_KEY_MAX = 256, HF_TREE_UNIQUE_MAX = 4096 };
+enum { HF_TREE_DEPTH_MAX = 32, HF_TREE_KEY_MAX = 256, HF_TREE_UNIQUE_MAX = 4096, HF_TREE_NUMBER_MAX = 128 };
 enum hf_tree_tag {
     HF_TREE_NULL,
     HF_TREE_FALSE,
     HF_TREE_TRUE,
     HF_TREE_INT,
-    HF_TREE_REAL,
+    HF_TREE_NUMBER,
     HF_TREE_TEXT,
     HF_TREE_BYTES,
     HF_TREE_ARRAY,
@@ -30,12 +31,11 @@ enum hf_tree_tag {
 struct hf_tree {
     enum hf_tree_tag tag;  /* a zeroed tree is NULL: what absent fields read as */
     uint32_t count;        /* ARRAY, MAP: items; CIPHER: version */
-    struct hf_cursor body; /* TEXT BYTES CIPHER: the bytes; ARRAY MAP: the items */
+    struct hf_cursor body; /* NUMBER TEXT BYTES CIPHER: the bytes; ARRAY MAP: the items */
     int64_t number;
-    double real;
 };
 
-/* Checks the whole item (lengths, depth, tags, UTF-8; unique keys not required) and opens it. Call once on bytes from
+/* Checks the whole item (lengths, depth, tags, UTF-8, syntax of literals; unique keys not required) and opens it. Call once on bytes from
  * another process; the accessors below then cannot fail on structure. Fails: BAD_REQUEST. */
 hf_result hf_tree_open(struct hf_cursor bytes, struct hf_tree *ret_tree);
 /* Map member; a NULL tree where absent or where `map` is no map. */
@@ -57,10 +57,13 @@ struct hf_tree_iter hf_tree_iterate(const struct hf_tree *container);
 bool hf_tree_next(struct hf_tree_iter *iter, struct hf_cursor *ret_key, struct hf_tree *ret_item);
 
 /* Typed field access. Absent or null gives the default and OK; a wrong type is BAD_ARGUMENT. Numbers and
- * booleans are also taken from text ("true", "3"), since clients send both. */
+ * booleans are also taken from text ("true", "3"), since clients send both; a NUMBER is an integer where its value is
+ * one and fits ("3.0", "1e2"). */
 hf_result hf_tree_text(const struct hf_tree *map, const char *key, struct hf_cursor *ret_text);
 hf_result hf_tree_int(const struct hf_tree *map, const char *key, int64_t fallback, int64_t *ret);
 hf_result hf_tree_bool(const struct hf_tree *map, const char *key, bool fallback, bool *ret);
+/* Whether two items are numbers (INT, NUMBER) of the same value: 1.5, 1.50 and 15e-1 are. Exact. */
+bool hf_tree_same_number(const struct hf_tree *a, const struct hf_tree *b);
 /* Duration: number of seconds or "1h30m"; nanoseconds out. */
 hf_result hf_tree_duration(const struct hf_tree *map, const char *key, int64_t fallback_ns, int64_t *ret_ns);
 
@@ -82,7 +85,9 @@ void hf_tw_key(struct hf_tree_writer *w, struct hf_cursor key);
 void hf_tw_null(struct hf_tree_writer *w);
 void hf_tw_bool(struct hf_tree_writer *w, bool value);
 void hf_tw_int(struct hf_tree_writer *w, int64_t value);
-void hf_tw_real(struct hf_tree_writer *w, double value);
+/* A literal in JSON's syntax of at most HF_TREE_NUMBER_MAX characters: see hf_tree_number_valid(). */
+void hf_tw_number(struct hf_tree_writer *w, struct hf_cursor literal);
+bool hf_tree_number_valid(struct hf_cursor literal);
 void hf_tw_text(struct hf_tree_writer *w, struct hf_cursor value);
 void hf_tw_bytes(struct hf_tree_writer *w, struct hf_cursor value);
 void hf_tw_cipher(struct hf_tree_writer *w, uint32_t version, struct hf_cursor value);

@@ -24,6 +24,7 @@ static void walk(const struct hf_tree *tree)
         if (iter.map)
             check(hf_tree_has_slice(tree, key));
     }
+    check(tree->tag != HF_TREE_NUMBER || hf_tree_same_number(tree, tree));
     check(tree->tag == HF_TREE_CIPHER || count == tree->count);
     int64_t number;
     bool yes;
@@ -49,5 +50,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check(!out.overflow && hf_cursor_same(hf_buf_cursor(&out), hf_cursor(data, size)));
     hf_tree_to_json(&tree, &json);
     check(!json.overflow && json.len <= hf_tree_json_max(&tree));
+    if (tree.tag == HF_TREE_NUMBER) /* as it was written */
+        check(hf_cursor_same(hf_buf_cursor(&json), tree.body));
     return 0;
 }

@@ -70,7 +70,7 @@ static void a_configuration_is_read(void **state)
         "level = \"standard\"\nfronts = 2\nratio = 0.5\nneg = -3\nhex = 0x1F\noct = 0750\nexp = 1e3\nyes = true",
         "{\"listener\":[{\"tcp\":{\"address\":\"0.0.0.0:8200\",\"tls\":[{\"cert\":\"/a\"},{\"cert\":\"/b\"}]}},"
         "{\"tcp\":{\"second\":{\"address\":\"[::1]:1\"}}}],\"store\":[{\"path\":\"/var\"}],"
-        "\"level\":\"standard\",\"fronts\":2,\"ratio\":0.5,\"neg\":-3,\"hex\":31,\"oct\":488,\"exp\":1000.0,"
+        "\"level\":\"standard\",\"fronts\":2,\"ratio\":0.5,\"neg\":-3,\"hex\":31,\"oct\":488,\"exp\":1e3,"
         "\"yes\":true}");
 }
 

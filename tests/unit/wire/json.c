@@ -51,14 +51,22 @@ static void values_come_back(void **state)
     becomes("{\"a\":{\"b\":[]},\"c\":{}}", "{\"a\":{\"b\":[]},\"c\":{}}");
     becomes("9223372036854775807", "9223372036854775807");
     becomes("-9223372036854775808", "-9223372036854775808");
-    becomes("9223372036854775808", "9.223372036854776e+18");
-    becomes("-0", "0");
-    becomes("1.0", "1.0");
-    becomes("0.1", "0.1");
-    becomes("1e2", "100.0");
-    becomes("1E+300", "1e+300");
-    becomes("5e-324", "4.94065645841247e-324");
-    becomes("123456789012345678901234567890", "1.2345678901234568e+29");
+    /* what no integer gives back stays as it was written */
+    static const char *const kept[] = {"9223372036854775808",
+                                       "18446744073709551617",
+                                       "-9223372036854775809",
+                                       "-0",
+                                       "1.0",
+                                       "0.1",
+                                       "1.10",
+                                       "1e2",
+                                       "1E+300",
+                                       "5e-324",
+                                       "1e999",
+                                       "123456789012345678901234567890",
+                                       "0.1000000000000000055511151231257827"};
+    for (size_t i = 0; i < HF_ARRAY_LEN(kept); i++)
+        becomes(kept[i], kept[i]);
 }
 
 static void strings_come_back(void **state)
@@ -100,7 +108,6 @@ static void bad_syntax_is_refused_where_it_stands(void **state)
     REFUSED("+1", 0);
     REFUSED("-", SIZE_MAX);
     REFUSED("1e", 2);
-    REFUSED("1e999", 0);
     REFUSED("0x10", 1);
     REFUSED("NaN", 0);
     REFUSED("'a'", 0);
@@ -206,7 +213,7 @@ static void bytes_and_ciphertexts_are_base64(void **state)
     hf_tw_array(&w);
     hf_tw_bytes(&w, hf_cursor("\x00\x01\xfe\xff", 4));
     hf_tw_cipher(&w, 4294967295U, hf_cursor("abc", 3));
-    hf_tw_real(&w, __builtin_nan(""));
+    hf_tw_null(&w);
     hf_tw_end(&w);
     assert_int_equal(hf_tree_open(hf_buf_cursor(&out), &tree).code, HF_OK);
     hf_tree_to_json(&tree, &json);

@@ -30,7 +30,7 @@ static void every_kind_reads_back(void **state)
     hf_tw_k(&w, "nothing");
     hf_tw_null(&w);
     hf_tw_k(&w, "real");
-    hf_tw_real(&w, -0.125);
+    hf_tw_number(&w, hf_cursor_text("-0.1250"));
     hf_tw_k(&w, "cipher");
     hf_tw_cipher(&w, 7, hf_cursor("\x00\xff", 2));
     hf_tw_k(&w, "list");
@@ -52,7 +52,8 @@ static void every_kind_reads_back(void **state)
     assert_true(hf_tree_has(&tree, "nothing"));
     assert_false(hf_tree_has(&tree, "absent"));
     assert_int_equal(hf_tree_get(&tree, "absent").tag, HF_TREE_NULL);
-    assert_true(hf_tree_get(&tree, "real").real == -0.125);
+    assert_int_equal(hf_tree_get(&tree, "real").tag, HF_TREE_NUMBER);
+    assert_true(hf_cursor_is(hf_tree_get(&tree, "real").body, "-0.1250"));
     item = hf_tree_get(&tree, "cipher");
     assert_int_equal(item.tag, HF_TREE_CIPHER);
     assert_int_equal(item.count, 7);
@@ -77,7 +78,7 @@ static void a_copy_is_the_same_and_may_stand_inside(void **state)
     hf_tw_k(&w, "a");
     hf_tw_array(&w);
     hf_tw_bool(&w, false);
-    hf_tw_real(&w, 1.5);
+    hf_tw_number(&w, hf_cursor_text("1.5"));
     hf_tw_map(&w);
     hf_tw_k_text(&w, "deep", "x");
     hf_tw_end(&w);
@@ -196,6 +197,91 @@ static void nesting_has_a_bound(void **state)
     }
 }
 
+static struct hf_tree number(const char *literal)
+{
+    return (struct hf_tree){.tag = HF_TREE_NUMBER, .body = hf_cursor_text(literal)};
+}
+
+static void a_literal_is_compared_and_taken_by_its_exact_value(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *a, *b;
+        bool same;
+    } pairs[] = {
+        {"1.5", "1.50", true},
+        {"1.5", "15e-1", true},
+        {"150E-2", "0.015e+2", true},
+        {"-0", "0.0e9", true},
+        {"1e2", "100.0", true},
+        {"1.5", "-1.5", false},
+        {"18446744073709551617", "18446744073709551616", false},
+        {"0.1000000000000000055511151231257827", "0.1", false},
+        {"1e999", "1e998", false},
+        {"1e999", "10e998", true},
+    };
+    for (size_t i = 0; i < HF_ARRAY_LEN(pairs); i++) {
+        struct hf_tree a = number(pairs[i].a), b = number(pairs[i].b);
+        assert_int_equal(hf_tree_same_number(&a, &b), pairs[i].same);
+        assert_int_equal(hf_tree_same_number(&b, &a), pairs[i].same);
+    }
+    struct hf_tree whole = {.tag = HF_TREE_INT, .number = -300}, literal = number("-3e2"), text = whole;
+    text.tag = HF_TREE_TEXT;
+    assert_true(hf_tree_same_number(&whole, &literal));
+    assert_false(hf_tree_same_number(&text, &literal));
+
+    static const struct {
+        const char *literal;
+        bool taken;
+        int64_t value;
+    } rows[] = {
+        {"-9223372036854775808.0", true, INT64_MIN},
+        {"9223372036854775807.00", true, INT64_MAX},
+        {"9223372036854775808", false, 0},
+        {"-92233720368547758080e-1", true, INT64_MIN},
+        {"1e18", true, INT64_C(1000000000000000000)},
+        {"1e19", false, 0},
+        {"0e99999999999999999999", true, 0},
+        {"1e99999999999999999999", false, 0},
+        {"1e-99999999999999999999", false, 0},
+        {"12.5e1", true, 125},
+        {"12.5", false, 0},
+        {"-0", true, 0},
+    };
+    for (size_t i = 0; i < HF_ARRAY_LEN(rows); i++) {
+        struct hf_buf out = hf_buf(memory, sizeof(memory));
+        struct hf_tree_writer w = hf_tree_writer(&out);
+        hf_tw_map(&w);
+        hf_tw_k(&w, "n");
+        hf_tw_number(&w, hf_cursor_text(rows[i].literal));
+        hf_tw_end(&w);
+        struct hf_tree t = opened(&out);
+        int64_t n = 0;
+        assert_int_equal(hf_tree_int(&t, "n", 7, &n).code, rows[i].taken ? HF_OK : HF_BAD_ARGUMENT);
+        assert_true(!rows[i].taken || n == rows[i].value);
+    }
+}
+
+static void what_is_no_literal_is_refused(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"",    "-",   ".5", "1.",  "01",  "+1",  "1e",   "1e+",
+                                      "0x1", "NaN", "1 ", "1,2", "1\"", "--1", "1e2.5"};
+    for (size_t i = 0; i < HF_ARRAY_LEN(bad); i++) {
+        struct hf_buf out = hf_buf(memory, sizeof(memory));
+        struct hf_tree tree;
+        hf_buf_u8(&out, HF_TREE_NUMBER);
+        hf_buf_u32(&out, (uint32_t)strlen(bad[i]));
+        hf_buf_text(&out, bad[i]);
+        assert_int_equal(hf_tree_open(hf_buf_cursor(&out), &tree).code, HF_BAD_REQUEST);
+        assert_false(hf_tree_number_valid(hf_cursor_text(bad[i])));
+    }
+    char longest[HF_TREE_NUMBER_MAX + 1];
+    memset(longest, '7', sizeof(longest));
+    assert_true(hf_tree_number_valid(hf_cursor(longest, HF_TREE_NUMBER_MAX)));
+    assert_false(hf_tree_number_valid(hf_cursor(longest, sizeof(longest))));
+}
+
 static void fields_are_taken_as_clients_send_them(void **state)
 {
     (void)state;
@@ -206,9 +292,9 @@ static void fields_are_taken_as_clients_send_them(void **state)
     hf_tw_k_text(&w, "tn", "-9223372036854775808");
     hf_tw_k_text(&w, "big", "9223372036854775808");
     hf_tw_k(&w, "whole");
-    hf_tw_real(&w, 3.0);
+    hf_tw_number(&w, hf_cursor_text("3.0"));
     hf_tw_k(&w, "part");
-    hf_tw_real(&w, 3.5);
+    hf_tw_number(&w, hf_cursor_text("3.5"));
     hf_tw_k_text(&w, "yes", "true");
     hf_tw_k_text(&w, "zero", "0");
     hf_tw_k_text(&w, "empty", "");
@@ -269,6 +355,8 @@ int main(void)
         cmocka_unit_test(what_does_not_fit_is_said_once_at_the_end),
         cmocka_unit_test(every_truncation_and_stray_byte_is_refused),
         cmocka_unit_test(nesting_has_a_bound),
+        cmocka_unit_test(a_literal_is_compared_and_taken_by_its_exact_value),
+        cmocka_unit_test(what_is_no_literal_is_refused),
         cmocka_unit_test(fields_are_taken_as_clients_send_them),
         cmocka_unit_test(equal_keys_are_found_among_few_and_many),
     };
