@@ -91,6 +91,7 @@ struct hf_call {
         acl_path; /* wire.path as the token's policies name it: from the namespace of the token, which may be
                                   one above ns */
     int64_t now_ns; /* wall */
+    bool slash;     /* a slash at the path's end was taken off */
     bool may_wait;
     unsigned thread;            /* index of this core thread */
     struct hf_scratch *scratch; /* wiped after the call */
