@@ -38,10 +38,16 @@ struct hf_audit_config {
     bool strict;            /* data operations wait for the sync */
     uint32_t checkpoint_ms; /* 1000 */
     uint32_t ring_entries;  /* leaves on their way to the sequencer; a power of two; 0: 65,536 */
+    /* How many changes the records hold; only grows, and lasts. Each sealed head says it, and where they hold fewer at
+     * opening, they were set back. NULL: not asked. Called by the sequencer, till close. */
+    uint64_t (*position)(void *arg);
+    void *position_arg;
+    uint64_t size_least; /* entries that the records know of: where there are fewer, the log was set back */
 };
 /* Takes: keys derived by seal/: detail_key, hash_key 32 bytes; seeds for the two signing keys. Recovers: reads
  * the tail since the last sealed head, fills indices that were taken but never written with void leaves. Starts
- * the sequencer thread (on a secret stack). Fails: CORRUPT (log altered: says where), STORE_*. */
+ * the sequencer thread (on a secret stack). Fails: CORRUPT (log altered: says where; it
+ * or the records are older than the other), STORE_*. */
 hf_result hf_audit_open(struct hf_store *store, const struct hf_audit_config *config,
                         const struct hf_secret *detail_key, const struct hf_secret *hash_key,
                         const struct hf_pkey *ed25519, const struct hf_pkey *mldsa44,
@@ -50,6 +56,9 @@ hf_result hf_audit_open(struct hf_store *store, const struct hf_audit_config *co
 void hf_audit_close(struct hf_audit *audit);
 /* What the last CORRUPT on this thread was about: "entry 17: its detail does not open". Static per thread. */
 const char *hf_audit_fault(void);
+/* What the store said where leaves cannot be written at present, in this process; else OK. For the words of an answer that
+ * is AUDIT_DOWN. */
+enum hf_code hf_audit_cause(void);
 
 /* Batch of data operations of one thread. begin..add..flush; flush writes it to the store (LAZY, or DURABLE when
  * strict) and must succeed before any of its answers leaves. */
@@ -99,7 +108,7 @@ uint64_t hf_audit_size(struct hf_audit *audit);
 /* HMAC-SHA-256 of a client-chosen value under the hash key. Entries keep and show its first 16 bytes. */
 hf_result hf_audit_hash(struct hf_audit *audit, struct hf_cursor value, uint8_t ret_hash[static 32]);
 
-/* One section of an export (tlog/export.h, where it is verified too): entries from `from` up to `until` or the last
+/* Sections of an export (tlog/export.h, where it is verified too), one at least: entries from `from` up to `until` or the last
  * checkpoint's size, at most `limit` (<= HF_EXPORT_SECTION_MAX), with their openings where open_details. */
 hf_result hf_audit_export(struct hf_audit *audit, uint64_t from, uint64_t until, uint32_t limit,
                           bool open_details, struct hf_buf *out, uint64_t *ret_next);

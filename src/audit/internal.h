@@ -166,6 +166,8 @@ void audit_publish(struct hf_audit *audit, uint64_t first, const struct hf_tlog_
 /* The indices were taken, and it is not known, or known to be false, that they were written. */
 void audit_publish_unresolved(struct hf_audit *audit, uint64_t first, uint64_t count);
 bool audit_refuses(const struct hf_audit *audit);
+/* What the store said to a write of leaves: kept for hf_audit_cause, and said in the log (failing.c). */
+void audit_note_result(hf_result result);
 void audit_append_op(const struct hf_audit *audit, struct hf_store_op *ret_op, uint64_t first, uint64_t count,
                      struct hf_cursor blob);
 
@@ -209,7 +211,8 @@ hf_result audit_read_range(struct hf_audit *audit, uint64_t from, uint64_t to, a
 /* ---- sealed head (open.c) ---- */
 hf_result audit_head_seal(struct hf_audit *audit, const struct hf_tlog_frontier *frontier,
                           struct hf_buf *out);
+/* ret_position: of the records when it was sealed. */
 hf_result audit_head_open(struct hf_audit *audit, uint64_t size, struct hf_cursor blob,
-                          struct hf_tlog_frontier *ret_frontier);
+                          struct hf_tlog_frontier *ret_frontier, uint64_t *ret_position);
 
 #endif

@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-enum { HEAD_VERSION = 1, HEAD_MAX = 4096, TAIL_BATCHES = 32, FILL_ROWS = 32 };
+enum { HEAD_VERSION = 2, HEAD_VERSION_NO_POSITION = 1, HEAD_MAX = 4096, TAIL_BATCHES = 32, FILL_ROWS = 32 };
 
 /* ---- what is wrong ---- */
 
@@ -31,7 +31,22 @@ hf_result audit_fault(struct hf_audit *audit, const char *what, uint64_t index)
     return HF_FAIL(CORRUPT);
 }
 
-/* ---- sealed head ---- */
+/* The log and the records are not of one time. */
+static hf_result fault_older(struct hf_audit *audit, const char *what, uint64_t missing, const char *one,
+                             const char *many)
+{
+    struct hf_buf text = hf_buf(fault_text, sizeof(fault_text) - 1);
+    hf_buf_text(&text, what);
+    hf_buf_text(&text, ": ");
+    hf_buf_decimal(&text, missing);
+    hf_buf_text(&text, missing == 1 ? one : many);
+    fault_text[text.len] = '\0';
+    hf_log(HF_LOG_ERROR, "audit.set_back", hf_f("log", audit->config.log), hf_f("what", what),
+           hf_f("missing", missing));
+    return HF_FAIL(CORRUPT);
+}
+
+/* ---- sealed head: version u8 | records' position u64 (not in version 1) | frontier ---- */
 
 static struct hf_cursor head_ad(const struct hf_audit *audit, uint8_t bytes[24], uint64_t size)
 {
@@ -45,13 +60,15 @@ hf_result audit_head_seal(struct hf_audit *audit, const struct hf_tlog_frontier 
     uint8_t bytes[HEAD_MAX], ad[24];
     struct hf_buf plain = hf_buf(bytes, sizeof(bytes));
     hf_buf_u8(&plain, HEAD_VERSION);
+    hf_buf_u64(&plain,
+               audit->config.position != NULL ? audit->config.position(audit->config.position_arg) : 0);
     hf_tlog_frontier_write(&plain, frontier);
     TRY(hf_buf_ok(&plain));
     return hf_aead_seal(audit->head_aead, hf_buf_cursor(&plain), head_ad(audit, ad, frontier->size), out);
 }
 
 hf_result audit_head_open(struct hf_audit *audit, uint64_t size, struct hf_cursor blob,
-                          struct hf_tlog_frontier *ret_frontier)
+                          struct hf_tlog_frontier *ret_frontier, uint64_t *ret_position)
 {
     uint8_t bytes[HEAD_MAX], ad[24], version;
     struct hf_buf plain = hf_buf(bytes, sizeof(bytes));
@@ -59,7 +76,10 @@ hf_result audit_head_open(struct hf_audit *audit, uint64_t size, struct hf_curso
         return audit_fault(audit, "the sealed head over it was altered", size);
     struct hf_cursor in = hf_buf_cursor(&plain);
     struct hf_tlog_frontier frontier;
-    if (!hf_cursor_u8(&in, &version) || version != HEAD_VERSION ||
+    *ret_position = 0;
+    if (!hf_cursor_u8(&in, &version) ||
+        (version != HEAD_VERSION_NO_POSITION &&
+         (version != HEAD_VERSION || !hf_cursor_u64(&in, ret_position))) ||
         !HF_IS_OK(hf_tlog_frontier_read(&in, &frontier)) || in.left != 0 || frontier.size != size)
         return audit_fault(audit, "the sealed head over it is of another form", size);
     *ret_frontier = frontier;
@@ -139,7 +159,12 @@ static hf_result recover_head(struct hf_audit *audit)
     if (result.code == HF_NOT_FOUND || (HF_IS_OK(result) && blob.left == 0 && size == 0))
         return HF_DONE;
     TRY(result);
-    TRY(audit_head_open(audit, size, blob, &audit->frontier));
+    uint64_t position, have;
+    TRY(audit_head_open(audit, size, blob, &audit->frontier, &position));
+    have = audit->config.position != NULL ? audit->config.position(audit->config.position_arg) : position;
+    if (have < position)
+        return fault_older(audit, "the records are older than the audit log", position - have,
+                           " change is missing", " changes are missing");
     audit->head_size = size;
     TRY(audit_nodes_recover(audit, size));
     return check_head(audit);
@@ -304,6 +329,10 @@ static hf_result start(struct hf_audit *audit)
     TRY(audit_barrier(audit)); /* what the store took from the process before this one */
     TRY(recover_head(audit));
     TRY(recover_tail(audit));
+    if (audit->frontier.size < audit->config.size_least)
+        return fault_older(audit, "the audit log is older than the records",
+                           audit->config.size_least - audit->frontier.size, " entry is missing",
+                           " entries are missing");
     atomic_store(&audit->next, audit->frontier.size);
     atomic_store(&audit->consumed, audit->frontier.size);
     return audit_sequencer_start(audit);

@@ -101,7 +101,7 @@ static hf_result await_note(struct hf_audit *audit, uint64_t size)
         if (atomic_load(&audit->broken) || atomic_load(&audit->stop))
             return HF_FAIL(AUDIT_DOWN);
         if (hf_boot_ns(&hf_clock_system) >= deadline)
-            return HF_FAIL(TIMEOUT);
+            return HF_FAIL(AUDIT_DOWN);
         (void)sem_post(&audit->wake);
         struct timespec until;
         (void)clock_gettime(CLOCK_MONOTONIC, &until);
@@ -307,6 +307,19 @@ static bool export_record(void *arg, const struct audit_record *record)
     return true;
 }
 
+static hf_result export_section(struct hf_audit *audit, struct exporting *e, struct audit_tiles *tiles,
+                                uint64_t from, uint64_t end, struct hf_buf *out)
+{
+    struct hf_tlog_frontier before = {0};
+    TRY(audit_tiles_frontier(tiles, from, &before));
+    e->count = 0;
+    hf_export_begin(&e->writer, out, hf_cursor_text(audit->config.origin), &before);
+    TRY(audit_read_range(audit, from, end, export_record, e));
+    TRY(e->result);
+    hf_export_end(&e->writer, e->hashes, e->count);
+    return hf_buf_ok(out);
+}
+
 hf_result hf_audit_export(struct hf_audit *audit, uint64_t from, uint64_t until, uint32_t limit,
                           bool open_details, struct hf_buf *out, uint64_t *ret_next)
 {
@@ -317,23 +330,22 @@ hf_result hf_audit_export(struct hf_audit *audit, uint64_t from, uint64_t until,
         return HF_FAIL(BAD_ARGUMENT);
     end = HF_MIN(end, from + HF_MIN(limit, (uint32_t)HF_EXPORT_SECTION_MAX));
     CLEANUP(audit_tiles_freep) struct audit_tiles *tiles = NULL;
-    struct hf_tlog_frontier before = {0};
     TRY(audit_tiles_new(audit, noted.size, &tiles));
-    TRY(audit_tiles_frontier(tiles, from, &before));
     struct exporting e = {.opener = {.audit = audit}, .open = open_details, .result = HF_DONE};
-    e.hashes = calloc(end - from + 1, sizeof(e.hashes[0]));
+    e.hashes = calloc(HF_EXPORT_SECTION, sizeof(e.hashes[0]));
     if (e.hashes == NULL)
         return HF_FAIL(NO_MEMORY);
-    hf_export_begin(&e.writer, out, hf_cursor_text(audit->config.origin), &before);
-    hf_result result = audit_read_range(audit, from, end, export_record, &e);
-    if (HF_IS_OK(result))
-        result = e.result;
-    hf_export_end(&e.writer, e.hashes, e.count);
+    hf_result result;
+    do { /* an empty one where there is nothing */
+        uint64_t to = HF_MIN(end, (from / HF_EXPORT_SECTION + 1) * HF_EXPORT_SECTION);
+        result = export_section(audit, &e, tiles, from, to, out);
+        from = to;
+    } while (HF_IS_OK(result) && from < end);
     audit_opener_done(&e.opener);
     free(e.hashes);
     TRY(result);
     *ret_next = end;
-    return hf_buf_ok(out);
+    return HF_DONE;
 }
 
 /* ---- tiles ---- */

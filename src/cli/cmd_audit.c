@@ -155,8 +155,8 @@ static int fetch_to(struct cli *cli, const char *path, const char *file)
     return good ? CLI_OK : CLI_FAILED;
 }
 
-/* Entries in one export section: u32 after the origin. */
-static bool section_entries(struct hf_cursor bytes, uint64_t *ret_entries)
+/* Entries in all sections of an answer. */
+static bool count_entries(struct hf_cursor bytes, uint64_t *ret_entries)
 {
     struct hf_export_reader reader;
     struct hf_export_entry entry;
@@ -185,7 +185,7 @@ int cmd_audit_export(struct cli *cli)
         done = cli_call(cli, "GET", CLI_PATH(path), NULL, &answer);
         if (done != CLI_OK)
             break;
-        if (!section_entries(hf_cursor(answer.raw, answer.raw_len), &count)) {
+        if (!count_entries(hf_cursor(answer.raw, answer.raw_len), &count)) {
             cli_error("the server's export is malformed", NULL);
             done = CLI_FAILED;
         } else if ((count != 0 || from == 0) &&

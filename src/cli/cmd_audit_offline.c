@@ -40,7 +40,7 @@ static int verify_export(struct cli *cli, struct hf_cursor log, struct hf_cursor
            (unsigned long long)v.entries, (unsigned long long)v.covered,
            (unsigned long long)v.checkpoint_size, (unsigned long long)v.opened);
     for (uint32_t i = 0; i < HF_MIN(v.count, (uint32_t)HF_EXPORT_FINDINGS_MAX); i++) {
-        char line[128];
+        char line[256];
         struct hf_buf text = hf_buf(line, sizeof(line) - 2);
         hf_export_finding_text(&text, &v.findings[i]);
         line[text.len] = '\n';

@@ -85,6 +85,11 @@ static hf_result audit_config(const struct hf_core *core, const struct hf_keyrin
     return hf_buf_ok(&origin);
 }
 
+static uint64_t records_position(void *arg)
+{
+    return hf_records_position(arg);
+}
+
 static hf_result open_unsealed(struct hf_core *core, const struct hf_keyring *ring, struct hf_unsealed *u)
 {
     u->batches = calloc(core->config.threads, sizeof(struct hf_audit_batch_writer *));
@@ -94,6 +99,9 @@ static hf_result open_unsealed(struct hf_core *core, const struct hf_keyring *ri
     struct hf_audit_config audit;
     TRY(audit_config(core, ring, &audit));
     TRY(hf_records_open(core->store, ring->record_key, ring->index_key, core->clock, &u->records));
+    audit.position = records_position;
+    audit.position_arg = u->records;
+    audit.size_least = hf_records_audit_least(u->records, audit.log);
     TRY(hf_audit_open(core->store, &audit, ring->audit_detail_key, ring->audit_hash_key, ring->audit_ed25519,
                       ring->audit_mldsa44, core->clock, &u->audit));
     TRY(hf_mounts_load(u->records, &u->mounts));

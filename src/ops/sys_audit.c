@@ -205,7 +205,7 @@ hf_result hf_audit_op_tile(struct hf_core *core, struct hf_call *call)
     return HF_DONE;
 }
 
-/* One section of an export; an empty one where there is no more. */
+/* Sections of an export; an empty one where there is no more. */
 hf_result hf_audit_op_export(struct hf_core *core, struct hf_call *call)
 {
     struct hf_audit *audit = NULL;
@@ -216,7 +216,8 @@ hf_result hf_audit_op_export(struct hf_core *core, struct hf_call *call)
     TRY(number(call, "until", INT64_MAX, &until));
     TRY(number(call, "limit", HF_EXPORT_SECTION_MAX, &limit));
     limit = HF_MIN(limit, (int64_t)HF_EXPORT_SECTION_MAX);
-    size_t most = SECTION_HEAD + (size_t)limit * SECTION_ENTRY;
+    size_t sections = (size_t)limit / HF_EXPORT_SECTION + 2; /* the first and the last may be parts */
+    size_t most = sections * SECTION_HEAD + (size_t)limit * SECTION_ENTRY;
     uint8_t *place = hf_tw_bytes_reserve(call->w, most);
     if (place == NULL)
         return HF_FAIL(TOO_LARGE);

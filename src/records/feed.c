@@ -160,6 +160,7 @@ hf_result hf_feed_catch_up(struct hf_records *records, unsigned number)
             result = replay(records, number, &head, &beyond);
         shard->broken = result.code == HF_CORRUPT;
         TRY(result);
+        shard->anchor = head.anchor;
         __atomic_store_n(&shard->seq, shard->frontier.size, __ATOMIC_RELEASE);
     }
     shard->unsure = false;
@@ -223,6 +224,7 @@ static hf_result open_all(struct hf_records *records, struct hf_head *heads)
     TRY(o.result);
     for (unsigned i = 0; i < HF_STORE_SHARDS; i++) {
         TRY(check_frontier(records, i, &heads[i]));
+        records->shards[i].anchor = heads[i].anchor;
         if (o.beyond >> i & 1)
             TRY(open_beyond(records, i));
         __atomic_store_n(&records->shards[i].seq, records->shards[i].frontier.size, __ATOMIC_RELEASE);

@@ -2,7 +2,8 @@
  *
  * A shard is a 64th of all records, by hash of table and id. Its feed is a Merkle log: leaf number seq - 1 says what
  * the change seq did. Its head row holds, sealed, the log's frontier, and how far each other shard was then: so that
- * one shard cannot be set back without all that were written since.
+ * one shard cannot be set back without all that were written since; and how long the audit log was, so that the log
+ * cannot be set back without the records.
  *
  * Locks, in the order in which they are taken: still (by commits, shared; by who wants none under way, alone) | commit
  * locks of shards by number | map lock of one shard | ns_lock. */
@@ -14,6 +15,7 @@
 
 #include "records/map.h"
 #include "records/records.h"
+#include "store/digest.h"
 #include "tlog/tlog.h"
 
 enum {
@@ -21,9 +23,9 @@ enum {
     HF_RECORD_NS_MAX = 16,
     HF_RECORD_AD_MAX = 64 + HF_RECORD_NS_MAX + HF_STORE_NAME_MAX,
     HF_RECORD_ROW_MAX = HF_STORE_RECORD_MAX + HF_RECORD_NS_MAX + HF_STORE_NAME_MAX,
-    HF_LEAF_BLOB_MAX = 1 + HF_RECORD_TAG + 1 + HF_RECORD_NS_MAX,
+    HF_LEAF_BLOB_MAX = 1 + HF_RECORD_TAG + 1 + HF_RECORD_NS_MAX + HF_ROW_DIGEST,
     HF_LEAF_MAX = 64 + HF_LEAF_BLOB_MAX,
-    HF_HEAD_PLAIN_MAX = 16 + 9 * HF_STORE_SHARDS + 8 + 64 * HF_TLOG_HASH,
+    HF_HEAD_PLAIN_MAX = 16 + 9 * HF_STORE_SHARDS + 16 + 9 + 8 + 64 * HF_TLOG_HASH,
     HF_HEAD_SEALED_MAX = HF_HEAD_PLAIN_MAX + 64,
     HF_NS_COUNTED_MAX = 65535, /* namespaces beyond these share the last number, and are not counted apart */
 };
@@ -34,9 +36,16 @@ struct hf_namespace {
     uint64_t counts[HF_TABLE_END]; /* records, by table; atomic */
 };
 
+struct hf_anchor { /* an audit log, and how many entries it had when a head was sealed */
+    struct hf_id log;
+    uint64_t size;
+};
+
 struct hf_shard {
-    pthread_mutex_t commit_lock; /* from building a transaction to its outcome; guards frontier, unsure */
+    pthread_mutex_t
+        commit_lock; /* from building a transaction to its outcome; guards frontier, anchor, unsure */
     struct hf_tlog_frontier frontier;
+    struct hf_anchor anchor;
     bool unsure; /* a commit's outcome was not learnt: catch up before the next */
     bool broken; /* the store's feed is not the one that we know */
     pthread_mutex_t map_lock;
@@ -83,6 +92,8 @@ struct hf_leaf { /* what a change says */
     bool deleted;
     uint8_t tag[HF_RECORD_TAG]; /* zero where deleted */
     struct hf_cursor ns;
+    bool digested; /* not where deleted, nor in feeds of before there were digests */
+    uint8_t digest[HF_ROW_DIGEST];
 };
 void hf_leaf_blob(const struct hf_leaf *leaf, struct hf_buf *out);
 /* leaf borrows from change. Fails: CORRUPT. */
@@ -92,6 +103,7 @@ struct hf_tlog_hash hf_leaf_hash(const struct hf_leaf *leaf);
 struct hf_head {
     struct hf_tlog_frontier frontier; /* its size is the shard's seq */
     uint64_t others[HF_STORE_SHARDS]; /* each shard's seq, as far as it was committed then */
+    struct hf_anchor anchor;
 };
 hf_result hf_head_seal(struct hf_records *records, unsigned shard, const struct hf_head *head,
                        struct hf_buf *out);

@@ -412,6 +412,19 @@ uint64_t hf_records_position(struct hf_records *records)
     return position;
 }
 
+uint64_t hf_records_audit_least(struct hf_records *records, struct hf_id log)
+{
+    uint64_t least = 0;
+    for (unsigned i = 0; i < HF_STORE_SHARDS; i++) {
+        struct hf_shard *shard = &records->shards[i];
+        pthread_mutex_lock(&shard->commit_lock);
+        if (memcmp(&shard->anchor.log, &log, sizeof log) == 0) /* public */
+            least = HF_MAX(least, shard->anchor.size);
+        pthread_mutex_unlock(&shard->commit_lock);
+    }
+    return least;
+}
+
 void hf_records_stats(struct hf_records *records, struct hf_records_stats *ret_stats)
 {
     struct hf_records_stats stats = {.feed_size = hf_records_position(records),

@@ -97,7 +97,11 @@ void hf_records_stats(struct hf_records *records, struct hf_records_stats *ret_s
  * hf_records_fault would give. Runs beside everything else. Fails: STORE_*, NO_MEMORY. */
 hf_result hf_records_check(struct hf_records *records, void (*bad)(void *arg, const char *what), void *arg,
                            uint64_t *ret_checked);
-/* A position that grows with every committed change here (X-Vault-Index). */
+/* A position that grows with every committed change here (X-Vault-Index), and is as far after closing and opening:
+ * how many changes the feeds hold. */
 uint64_t hf_records_position(struct hf_records *records);
+/* How many entries the audit log had, at least, when the changes that are here were committed: where it has fewer, it
+ * was set back. 0: no change came with an entry of that log. */
+uint64_t hf_records_audit_least(struct hf_records *records, struct hf_id log);
 
 #endif

@@ -3,7 +3,7 @@
 static const char row_label[] = "holdfast record 1";
 static const char head_label[] = "holdfast head 1";
 static const char leaf_label[] = "holdfast change 1";
-enum { HEAD_VERSION = 1 };
+enum { HEAD_VERSION = 2, HEAD_VERSION_NO_ANCHOR = 1 };
 
 /* ---- rows -------------------------------------------------------------------------------------------------- */
 
@@ -50,26 +50,34 @@ size_t hf_row_overhead(struct hf_records *records)
 
 /* ---- leaves ------------------------------------------------------------------------------------------------ */
 
-/* Blob of a change: deleted u8 | tag 16 | namespace, u8 length before it. */
+/* Blob of a change: deleted u8 | tag 16 | namespace, u8 length before it | the row's digest 16, or nothing. */
 void hf_leaf_blob(const struct hf_leaf *leaf, struct hf_buf *out)
 {
     hf_buf_u8(out, leaf->deleted);
     hf_buf_put(out, leaf->tag, sizeof leaf->tag);
     hf_buf_u8(out, (uint8_t)leaf->ns.left);
     hf_buf_put_cursor(out, leaf->ns);
+    if (leaf->digested)
+        hf_buf_put(out, leaf->digest, sizeof leaf->digest);
 }
 
 hf_result hf_leaf_read(const struct hf_change *change, struct hf_leaf *ret_leaf)
 {
-    struct hf_leaf leaf = {change->shard, change->seq, change->table, change->id, change->rev, 0, {0}, {0}};
+    struct hf_leaf leaf = {.shard = change->shard,
+                           .seq = change->seq,
+                           .table = change->table,
+                           .id = change->id,
+                           .rev = change->rev};
     struct hf_cursor in = change->blob;
     uint8_t deleted, ns;
     if (!hf_cursor_u8(&in, &deleted) || deleted > 1 || !hf_cursor_copy(&in, leaf.tag, sizeof leaf.tag) ||
         !hf_cursor_u8(&in, &ns) || ns > HF_RECORD_NS_MAX || !hf_cursor_take(&in, ns, &leaf.ns) ||
-        in.left != 0 || leaf.rev == 0 || leaf.rev > HF_MAP_REV_MAX || leaf.table == 0 ||
-        leaf.table >= HF_TABLE_END || hf_shard_of(leaf.table, leaf.id) != leaf.shard)
+        (in.left != 0 && (deleted != 0 || in.left != sizeof leaf.digest)) || leaf.rev == 0 ||
+        leaf.rev > HF_MAP_REV_MAX || leaf.table == 0 || leaf.table >= HF_TABLE_END ||
+        hf_shard_of(leaf.table, leaf.id) != leaf.shard)
         return HF_FAIL(CORRUPT);
     leaf.deleted = deleted != 0;
+    leaf.digested = hf_cursor_copy(&in, leaf.digest, sizeof leaf.digest);
     *ret_leaf = leaf;
     return HF_DONE;
 }
@@ -121,7 +129,7 @@ static bool take_short(struct hf_cursor *in, uint64_t *ret)
     return false;
 }
 
-/* version u8 | each shard's seq | frontier */
+/* version u8 | each shard's seq | audit log 16 | its size | frontier. In version 1 the log and its size are not. */
 hf_result hf_head_seal(struct hf_records *records, unsigned shard, const struct hf_head *head,
                        struct hf_buf *out)
 {
@@ -130,6 +138,8 @@ hf_result hf_head_seal(struct hf_records *records, unsigned shard, const struct 
     hf_buf_u8(&plain, HEAD_VERSION);
     for (unsigned i = 0; i < HF_STORE_SHARDS; i++)
         put_short(&plain, head->others[i]);
+    hf_buf_put(&plain, head->anchor.log.bytes, sizeof head->anchor.log.bytes);
+    put_short(&plain, head->anchor.size);
     hf_tlog_frontier_write(&plain, &head->frontier);
     TRY(hf_buf_ok(&plain));
     head_ad(&ad, shard, head->frontier.size);
@@ -151,10 +161,14 @@ hf_result hf_head_open(struct hf_records *records, unsigned shard, uint64_t seq,
         return hf_fault_shard(records, shard, "its head is altered", 0, 0);
     TRY(result);
     struct hf_cursor in = hf_buf_cursor(&plain);
-    struct hf_head head;
-    bool whole = hf_cursor_u8(&in, &version) && version == HEAD_VERSION;
+    struct hf_head head = {0};
+    bool whole =
+        hf_cursor_u8(&in, &version) && (version == HEAD_VERSION || version == HEAD_VERSION_NO_ANCHOR);
     for (unsigned i = 0; i < HF_STORE_SHARDS && whole; i++)
         whole = take_short(&in, &head.others[i]);
+    if (whole && version == HEAD_VERSION)
+        whole = hf_cursor_copy(&in, head.anchor.log.bytes, sizeof head.anchor.log.bytes) &&
+                take_short(&in, &head.anchor.size);
     if (!whole || !HF_IS_OK(hf_tlog_frontier_read(&in, &head.frontier)) || in.left != 0 ||
         head.frontier.size != seq)
         return hf_fault_shard(records, shard, "its head has an unknown form", 0, 0);

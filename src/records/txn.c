@@ -201,6 +201,8 @@ static hf_result build_item(struct built *b, size_t index, struct hf_buf *into)
         TRY(hf_row_seal(records, &row->row, item->plain, into));
         row->row.sealed = hf_cursor(into->at + begun, into->len - begun);
         memcpy(leaf->tag, into->at + into->len - HF_RECORD_TAG, HF_RECORD_TAG);
+        leaf->digested = true;
+        hf_row_digest(&row->row, leaf->digest);
     }
     size_t begun = into->len;
     hf_leaf_blob(leaf, into);
@@ -211,6 +213,20 @@ static hf_result build_item(struct built *b, size_t index, struct hf_buf *into)
                                  .blob = hf_cursor(into->at + begun, into->len - begun)};
     hf_tlog_append(frontier, hf_leaf_hash(leaf));
     return HF_DONE;
+}
+
+/* What the shard's next head says of the audit log: with the leaf that this transaction brings it is so long. */
+static struct hf_anchor next_anchor(const struct hf_txn *txn, struct hf_anchor anchor)
+{
+    for (size_t i = 0; i < txn->extra_count; i++) {
+        const struct hf_store_op *op = &txn->extras[i];
+        if (op->kind != HF_STORE_AUDIT_APPEND)
+            continue;
+        bool same = memcmp(&anchor.log, &op->row.id, sizeof anchor.log) == 0; /* public */
+        anchor.size = HF_MAX(op->seq + op->amount, same ? anchor.size : 0);
+        anchor.log = op->row.id;
+    }
+    return anchor;
 }
 
 /* Everything that is sent, on the shards as they stand. Their commit locks are held. */
@@ -238,6 +254,7 @@ static hf_result build(struct built *b)
         struct hf_store_op *op = &b->ops[b->txn->extra_count + rank++];
         size_t begun = into.len;
         memcpy(head->others, seqs, sizeof seqs);
+        head->anchor = next_anchor(b->txn, records->shards[shard].anchor);
         TRY(hf_head_seal(records, shard, head, &into));
         *op = (struct hf_store_op){.kind = HF_STORE_HEAD_CAS,
                                    .shard = (uint16_t)shard,
@@ -325,7 +342,8 @@ static void apply(struct built *b)
     for (unsigned shard = 0, rank = 0; shard < HF_STORE_SHARDS; shard++) {
         if (!(b->shards >> shard & 1))
             continue;
-        records->shards[shard].frontier = b->heads[rank++].frontier;
+        records->shards[shard].frontier = b->heads[rank].frontier;
+        records->shards[shard].anchor = b->heads[rank++].anchor;
         __atomic_store_n(&records->shards[shard].seq, records->shards[shard].frontier.size, __ATOMIC_RELEASE);
     }
 }

@@ -124,6 +124,14 @@ static bool opening_holds(const struct hf_export_entry *entry)
 
 static void found(struct hf_export_verdict *v, enum hf_finding what, uint64_t index, uint64_t count)
 {
+    if (what == HF_FOUND_NUMBER && v->count != 0 && v->count <= HF_EXPORT_FINDINGS_MAX) {
+        struct hf_export_finding *last = &v->findings[v->count - 1];
+        if (last->what == what &&
+            last->index + last->count == index) { /* where one has moved, all after it have */
+            last->count += count;
+            return;
+        }
+    }
     if (v->count < HF_EXPORT_FINDINGS_MAX)
         v->findings[v->count] = (struct hf_export_finding){what, index, count};
     v->count++;
@@ -263,23 +271,6 @@ static uint32_t align(const struct section *s, struct hf_export_verdict *v)
     return v->count - before;
 }
 
-/* Entries by the numbers they bear: names gaps. Gives how many. */
-static uint32_t count_numbers(const struct section *s, struct hf_export_verdict *v)
-{
-    uint32_t before = v->count;
-    uint64_t place = s->first;
-    for (uint32_t i = 0; i < s->entries; i++) {
-        if (s->number[i] > place && s->number[i] < s->expected) {
-            found(v, HF_FOUND_REMOVED, place, s->number[i] - place);
-            place = s->number[i];
-        }
-        place++;
-    }
-    if (place < s->expected)
-        found(v, HF_FOUND_REMOVED, place, s->expected - place);
-    return v->count - before;
-}
-
 /* The entries of the section hold: what beside them does not? */
 static void diagnose_beside(const struct section *s, struct hf_export_verdict *v)
 {
@@ -295,22 +286,40 @@ static void diagnose_beside(const struct section *s, struct hf_export_verdict *v
         found(v, HF_FOUND_HASH, s->first + s->entries, s->hashes - s->entries);
 }
 
+/* believed: the recorded hashes of this section and all after it lead to the checkpoint, so that they are what was
+ * logged. Else nothing in the export says which entry it was, its numbers least of all. */
 static void diagnose_section(const struct section *s, const struct hf_tlog_checkpoint *cp,
-                             const struct hf_tlog_frontier *next, bool root_holds,
+                             const struct hf_tlog_frontier *next, bool root_holds, bool believed,
                              struct hf_export_verdict *v)
 {
     if (root_holds || leads_to(s, s->entry, s->entries, cp, next)) {
         diagnose_beside(s, v);
         return;
     }
-    uint64_t end = s->first + s->hashes;
-    uint32_t named = 0;
-    if (end < s->expected) /* hashes were taken out as well: the numbers may tell */
-        named = count_numbers(s, v);
-    else
-        named = align(s, v);
-    if (named == 0)
+    if (!believed || align(s, v) == 0)
         found(v, HF_FOUND_SOMEWHERE, s->first, s->expected - s->first);
+}
+
+/* The number of the first section from which on entries or recorded hashes lead to the checkpoint. */
+static hf_result find_believed(struct hf_cursor export_bytes, const struct hf_tlog_checkpoint *cp,
+                               struct section *s, uint64_t *ret_number)
+{
+    struct hf_export_reader reader, ahead;
+    bool more, next_there;
+    hf_export_open(&reader, export_bytes);
+    *ret_number = 0;
+    TRY(hf_export_section(&reader, &more));
+    for (uint64_t number = 0; more; number++) {
+        ahead = reader;
+        TRY(hf_export_section(&ahead, &next_there));
+        const struct hf_tlog_frontier *next = next_there ? &ahead.before : NULL;
+        load_section(s, &reader);
+        if (!leads_to(s, s->hash, s->hashes, cp, next) && !leads_to(s, s->entry, s->entries, cp, next))
+            *ret_number = number + 1;
+        reader = ahead;
+        more = next_there;
+    }
+    return HF_DONE;
 }
 
 static hf_result diagnose(struct hf_cursor export_bytes, const struct hf_tlog_checkpoint *cp, bool root_holds,
@@ -322,16 +331,19 @@ static hf_result diagnose(struct hf_cursor export_bytes, const struct hf_tlog_ch
     struct hf_export_reader reader, ahead;
     struct hf_tlog_frontier running = {0};
     bool more = true, next_there, begun = false;
+    uint64_t believed_from, number = 0;
     hf_export_open(&reader, export_bytes);
-    hf_result result = hf_export_section(&reader, &more);
-    while (HF_IS_OK(result) && more) {
+    hf_result result = find_believed(export_bytes, cp, s, &believed_from);
+    if (HF_IS_OK(result))
+        result = hf_export_section(&reader, &more);
+    for (; HF_IS_OK(result) && more; number++) {
         ahead = reader;
         result = hf_export_section(&ahead, &next_there);
         if (!HF_IS_OK(result))
             break;
         load_section(s, &reader);
         uint64_t end = s->first + s->hashes;
-        s->expected = next_there ? ahead.before.size : HF_MAX(cp->size, end);
+        s->expected = HF_MAX(s->first, next_there ? ahead.before.size : HF_MAX(cp->size, end));
         if (root_holds) { /* the places are counted, not believed */
             if (begun && !same_frontier(&running, &s->before) && running.size < cp->size)
                 found(v, HF_FOUND_BEFORE, running.size, 1);
@@ -344,7 +356,7 @@ static hf_result diagnose(struct hf_cursor export_bytes, const struct hf_tlog_ch
                 hf_tlog_append(&running, s->entry[i]);
         }
         begun = true;
-        diagnose_section(s, cp, next_there ? &ahead.before : NULL, root_holds, v);
+        diagnose_section(s, cp, next_there ? &ahead.before : NULL, root_holds, number >= believed_from, v);
         reader = ahead;
         more = next_there;
     }
@@ -403,16 +415,21 @@ void hf_export_finding_text(struct hf_buf *out, const struct hf_export_finding *
     };
     if ((unsigned)f->what >= HF_ARRAY_LEN(words))
         return;
-    bool range = f->what == HF_FOUND_REMOVED && f->count > 1;
+    bool range = (f->what == HF_FOUND_REMOVED || f->what == HF_FOUND_NUMBER) && f->count > 1;
     hf_buf_text(out, range ? "entries " : words[f->what].before);
     hf_buf_decimal(out, f->index);
     if (range) {
         hf_buf_text(out, " to ");
         hf_buf_decimal(out, f->index + f->count - 1);
     }
-    hf_buf_text(out, range ? " were removed" : words[f->what].after);
+    hf_buf_text(out, !range                        ? words[f->what].after
+                     : f->what == HF_FOUND_REMOVED ? " were removed"
+                                                   : " hold, but bear other numbers");
     if (f->what == HF_FOUND_SWAPPED)
         hf_buf_decimal(out, f->index + f->count);
-    if (f->what == HF_FOUND_SOMEWHERE)
+    if (f->what == HF_FOUND_SOMEWHERE) {
         hf_buf_decimal(out, f->index + f->count - (f->count != 0));
+        if (f->index != 0)
+            hf_buf_text(out, "; or earlier ones, if the frontiers were rewritten too");
+    }
 }

@@ -5,6 +5,9 @@
  *             | entry...  = index u64 | leaf 41 | opening vec16 (empty: not shown)
  *             | hash...   = leaf hash as the log recorded it, 32
  *
+ * A section that the server makes ends where an index is a multiple of 256, or the answer ends: what was rewritten with
+ * its hashes is placed so closely. Up to 8192 are read.
+ *
  * The hashes say nothing that the entries do not; they and the frontiers are there to show which entry it is
  * when something was changed. Only the checkpoint's signatures are trusted. */
 #ifndef HF_TLOG_EXPORT_H
@@ -12,7 +15,7 @@
 
 #include "tlog/entry.h"
 
-enum { HF_EXPORT_SECTION_MAX = 8192, HF_EXPORT_FINDINGS_MAX = 16 };
+enum { HF_EXPORT_SECTION = 256, HF_EXPORT_SECTION_MAX = 8192, HF_EXPORT_FINDINGS_MAX = 16 };
 
 /* ---- writing: begin, entry..., end ---- */
 struct hf_export_writer {
@@ -49,15 +52,16 @@ bool hf_export_next_hash(struct hf_export_reader *reader, struct hf_tlog_hash *r
 
 /* ---- verifying ---- */
 enum hf_finding {
-    HF_FOUND_ALTERED,   /* the entry's leaf is not what was logged */
-    HF_FOUND_REMOVED,   /* entries that were logged are not here: [index, index + count) */
-    HF_FOUND_ADDED,     /* an entry that was never logged stands before `index` */
-    HF_FOUND_SWAPPED,   /* entry `index` and another changed places */
-    HF_FOUND_DETAIL,    /* the leaf holds, but the opened detail beside it is another */
-    HF_FOUND_HASH,      /* the recorded hash was altered; the entry itself holds */
-    HF_FOUND_NUMBER,    /* the entry bears another number than its place */
-    HF_FOUND_SOMEWHERE, /* entries and hashes were both rewritten: one or more of [index, index + count) */
-    HF_FOUND_BEFORE,    /* what the export says of the entries before its first one does not hold */
+    HF_FOUND_ALTERED, /* the entry's leaf is not what was logged */
+    HF_FOUND_REMOVED, /* entries that were logged are not here: [index, index + count) */
+    HF_FOUND_ADDED,   /* an entry that was never logged stands before `index` */
+    HF_FOUND_SWAPPED, /* entry `index` and another changed places */
+    HF_FOUND_DETAIL,  /* the leaf holds, but the opened detail beside it is another */
+    HF_FOUND_HASH,    /* the recorded hash was altered; the entry itself holds */
+    HF_FOUND_NUMBER,  /* entries [index, index + count) bear other numbers than their places */
+    HF_FOUND_SOMEWHERE, /* entries and hashes were both rewritten: one or more of [index, index + count), or earlier
+                           ones where the frontier before `index` was rewritten as well */
+    HF_FOUND_BEFORE, /* what the export says of the entries before its first one does not hold */
 };
 struct hf_export_finding {
     enum hf_finding what;

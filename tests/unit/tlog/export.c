@@ -128,7 +128,7 @@ static void expect(const struct parts *p, bool forged, enum hf_finding what, uin
     assert_int_equal(v.findings[0].what, what);
     assert_int_equal(v.findings[0].index, index);
     assert_int_equal(v.findings[0].count, count);
-    uint8_t bytes[128];
+    uint8_t bytes[256];
     struct hf_buf out = hf_buf(bytes, sizeof(bytes));
     hf_export_finding_text(&out, &v.findings[0]);
     assert_int_equal(out.len, strlen(text));
@@ -222,16 +222,87 @@ static void a_removed_entry_is_named(void **state)
     for (unsigned i = 0; i < 5; i++)
         remove_entry(p, 220);
     expect(p, false, HF_FOUND_REMOVED, 220, 5, "entries 220 to 224 were removed");
-    /* With its recorded hash: its number is what tells. */
-    p = copy();
-    remove_entry(p, 230);
-    p->hash_count--;
-    memmove(&p->hashes[230], &p->hashes[231], (p->hash_count - 230) * sizeof(p->hashes[0]));
-    expect(p, false, HF_FOUND_REMOVED, 230, 1, "entry 230 was removed");
-    /* The end of the log. */
+    /* The end of the log: nothing there says which of the section's entries are these. */
     p = copy();
     p->count = p->hash_count = 290;
-    expect(p, false, HF_FOUND_REMOVED, 290, 10, "entries 290 to 299 were removed");
+    expect(
+        p, false, HF_FOUND_SOMEWHERE, 200, 100,
+        "one or more entries from 200 were altered, removed or put in, up to entry 299; or earlier ones, if the "
+        "frontiers were rewritten too");
+}
+
+/* As whoever wants to mislead would: the entry with its recorded hash is taken out or put in, all others numbered anew. */
+static struct hf_cursor write_renumbered(unsigned at, bool removed)
+{
+    struct hf_buf out = hf_buf(export_bytes, sizeof(export_bytes));
+    struct hf_tlog_frontier f = {0};
+    struct entry added;
+    uint64_t number = 0;
+    make_entry(&added, 4711);
+    for (unsigned begin = 0; begin < ENTRIES; begin += SECTION) {
+        struct hf_export_writer w;
+        struct hf_tlog_hash hashes[SECTION + 1];
+        unsigned count = 0;
+        hf_export_begin(&w, &out, hf_cursor_text(ORIGIN), &f);
+        for (unsigned i = begin; i < begin + SECTION; i++) {
+            const struct entry *e = &good.entries[i];
+            hf_tlog_append(&f, good.hashes[i]);
+            if (i == at && !removed) {
+                hf_export_entry(&w, number++, added.leaf, hf_cursor(added.opening, added.opening_len));
+                hashes[count++] = hash_of(&added);
+            }
+            if (i == at && removed)
+                continue;
+            hf_export_entry(&w, number++, e->leaf, hf_cursor(e->opening, e->opening_len));
+            hashes[count++] = good.hashes[i];
+        }
+        hf_export_end(&w, hashes, count);
+    }
+    assert_false(out.overflow);
+    return hf_buf_cursor(&out);
+}
+
+static void what_cannot_be_known_is_not_named(void **state)
+{
+    (void)state;
+    static const unsigned at[] = {0, 17, 99, 100, 150, 199, 200, 230, 299};
+    for (size_t i = 0; i < 2 * HF_ARRAY_LEN(at); i++) {
+        unsigned place = at[i / 2];
+        struct hf_export_verdict v = verdict_of(write_renumbered(place, i % 2 != 0));
+        assert_false(v.ok);
+        assert_in_range(v.count, 1, 2);
+        assert_int_equal(v.findings[0].what, HF_FOUND_SOMEWHERE);
+        assert_int_equal(v.findings[0].index, place / SECTION * SECTION);
+        assert_in_range(v.findings[0].count, SECTION,
+                        SECTION + 1); /* at the end, what was put in is a place more */
+        if (v.count == 2) {           /* those after it are as they were, and wrongly numbered */
+            assert_int_equal(v.findings[1].what, HF_FOUND_NUMBER);
+            assert_int_equal(v.findings[1].index, place / SECTION * SECTION + SECTION);
+            assert_int_equal(v.findings[1].index + v.findings[1].count, ENTRIES);
+        }
+        assert_int_equal(v.count, 1 + (place < ENTRIES - SECTION));
+    }
+}
+
+/* One hash kept for another: the list is as long as it was, and does not lead to the checkpoint. */
+static void hashes_that_lead_nowhere_name_nothing(void **state)
+{
+    (void)state;
+    struct parts *p = copy();
+    remove_entry(p, 150);
+    memmove(&p->hashes[150], &p->hashes[151], 20 * sizeof(p->hashes[0]));
+    memset(&p->hashes[170], 7, sizeof(p->hashes[0]));
+    p->entries[p->count++] = good.entries[ENTRIES - 1]; /* so that sections stay as long */
+    memmove(&p->entries[171], &p->entries[170], (ENTRIES - 171) * sizeof(p->entries[0]));
+    make_entry(&p->entries[170], 170);
+    p->entries[170].leaf[20] ^= 1;
+    struct hf_export_verdict v = verdict_of(write_export(p, 0, false));
+    assert_false(v.ok);
+    assert_int_equal(v.findings[0].what, HF_FOUND_SOMEWHERE);
+    assert_int_equal(v.findings[0].index, 100);
+    assert_int_equal(v.findings[0].count, 100);
+    for (uint32_t i = 0; i < v.count; i++)
+        assert_int_not_equal(v.findings[i].what, HF_FOUND_REMOVED);
 }
 
 static void an_added_entry_is_named(void **state)
@@ -288,7 +359,7 @@ static void a_careful_forger_is_found_if_not_placed(void **state)
            "one or more entries from 0 were altered, removed or put in, up to entry 99");
 }
 
-static void a_missing_section_is_named(void **state)
+static void a_missing_section_is_placed(void **state)
 {
     (void)state;
     struct hf_cursor all = write_export(&good, 0, false);
@@ -303,9 +374,9 @@ static void a_missing_section_is_named(void **state)
     memmove(export_bytes + at[1], export_bytes + at[2], all.left - at[2]);
     struct hf_export_verdict v = verdict_of(hf_cursor(export_bytes, all.left - (at[2] - at[1])));
     assert_false(v.ok);
-    assert_int_equal(v.findings[0].what, HF_FOUND_REMOVED);
-    assert_int_equal(v.findings[0].index, 100);
-    assert_int_equal(v.findings[0].count, 100);
+    assert_int_equal(v.findings[0].what, HF_FOUND_SOMEWHERE); /* its neighbour may be either of them */
+    assert_int_equal(v.findings[0].index, 0);
+    assert_int_equal(v.findings[0].count, 200);
     v = verdict_of(hf_cursor(export_bytes, 0));
     assert_false(v.ok);
     assert_int_equal(v.findings[0].what, HF_FOUND_REMOVED);
@@ -454,7 +525,9 @@ int main(void)
         cmocka_unit_test(swapped_entries_are_named),
         cmocka_unit_test(what_is_beside_the_entries_is_named_too),
         cmocka_unit_test(a_careful_forger_is_found_if_not_placed),
-        cmocka_unit_test(a_missing_section_is_named),
+        cmocka_unit_test(a_missing_section_is_placed),
+        cmocka_unit_test(what_cannot_be_known_is_not_named),
+        cmocka_unit_test(hashes_that_lead_nowhere_name_nothing),
         cmocka_unit_test(every_changed_byte_is_found),
         cmocka_unit_test(what_comes_after_the_checkpoint_is_not_covered),
         cmocka_unit_test(another_logs_export_is_refused),
