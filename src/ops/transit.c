@@ -308,7 +308,8 @@ hf_result hf_transit_protector(const struct hf_key *key, int64_t asked, const ch
         return requested(why, what, " is negative");
     if (asked > key->latest)
         return requested(why, what, " is higher than the latest key version");
-    if (asked != 0 && asked < key->min_encryption)
+    /* What may not be decrypted any more is not encrypted either. */
+    if (asked != 0 && asked < HF_MAX(key->min_encryption, key->min_decryption))
         return requested(why, what, " is less than the minimum encryption key version");
     const struct hf_key_version *v = asked == 0 ? hf_key_current(key) : hf_key_version(key, (uint32_t)asked);
     if (v == NULL && asked == 0)

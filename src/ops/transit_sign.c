@@ -376,7 +376,7 @@ static hf_result hmac_one(struct signing *s, const struct hf_item *item)
     struct hf_cursor input = {0};
     uint8_t made[HF_HASH_MAX];
     TRY(read_input(s, item, &input));
-    if (asked(s, item) > 0 && asked(s, item) < s->key->min_encryption)
+    if (asked(s, item) > 0 && asked(s, item) < HF_MAX(s->key->min_encryption, s->key->min_decryption))
         return hf_why(&s->why, "cannot generate HMAC: version is too old (disallowed by policy)");
     TRY(hf_transit_protector(s->key, asked(s, item), "HMAC", &version, &s->why));
     TRY(mac(s, version, input, made));
