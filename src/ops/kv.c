@@ -2,6 +2,7 @@
 #include "ops/handlers.h"
 #include "ops/core.h"
 #include "ops/kv_record.h"
+#include "ops/transit.h"
 
 enum { TRIES = 8, CUSTOM_MAX = 64, PATH_MAX_BYTES = HF_STORE_NAME_MAX - 33, LIST_PAGE = 1000 };
 
@@ -439,6 +440,8 @@ static hf_result write_data(struct kv *kv, bool patch)
     struct hf_tree options = hf_tree_get(&call->args, "options");
     if (in.data.tag != HF_TREE_MAP)
         return hf_call_fail(call, HF_BAD_ARGUMENT, "no data provided");
+    if (!kv->v1 && options.tag != HF_TREE_MAP && options.tag != HF_TREE_NULL)
+        return hf_call_fail(call, HF_BAD_ARGUMENT, "options must be a map");
     in.has_cas = !kv->v1 && hf_tree_get(&options, "cas").tag != HF_TREE_NULL;
     TRY(hf_tree_int(&options, "cas", 0, &in.cas));
     TRY(encode_item(call, &in.data, &in.encoded));
@@ -483,6 +486,29 @@ static void end_version(struct hf_kv_version *v, enum fate fate, int64_t now_ns)
     }
 }
 
+/* A version as clients name it: 3 or "3". What no version can have is 0. */
+static bool version_of(const struct hf_tree *item, uint32_t *ret_number)
+{
+    *ret_number = 0;
+    if (item->tag == HF_TREE_TEXT)
+        return hf_parse_u32(item->body, ret_number);
+    if (item->tag == HF_TREE_INT && item->number >= 1 && item->number <= UINT32_MAX)
+        *ret_number = (uint32_t)item->number;
+    return item->tag == HF_TREE_INT;
+}
+
+static bool versions_well_formed(const struct hf_tree *list)
+{
+    struct hf_tree_iter iter = hf_tree_iterate(list);
+    struct hf_cursor none;
+    struct hf_tree item;
+    uint32_t number;
+    while (hf_tree_next(&iter, &none, &item))
+        if (!version_of(&item, &number))
+            return false;
+    return list->tag == HF_TREE_ARRAY;
+}
+
 static hf_result ending_edit(struct kv *kv, void *arg)
 {
     const struct ending *in = arg;
@@ -499,13 +525,9 @@ static hf_result ending_edit(struct kv *kv, void *arg)
     struct hf_cursor none;
     struct hf_tree item;
     while (hf_tree_next(&iter, &none, &item)) {
-        int64_t number = item.tag == HF_TREE_INT ? item.number : 0;
-        if (item.tag == HF_TREE_TEXT && item.body.left <= 9) {
-            for (size_t i = 0; i < item.body.left; i++)
-                number = number * 10 + (item.body.at[i] - '0');
-        }
-        if (number >= 1 && number <= UINT32_MAX)
-            end_version(hf_kv_version(kv->secret, (uint32_t)number), in->fate, call->now_ns);
+        uint32_t number;
+        if (version_of(&item, &number) && number != 0)
+            end_version(hf_kv_version(kv->secret, number), in->fate, call->now_ns);
     }
     return HF_DONE;
 }
@@ -515,10 +537,13 @@ static hf_result end_versions(struct hf_core *core, struct hf_call *call, struct
     struct kv kv;
     TRY(begin(core, call, "path", &kv));
     hf_result result;
+    struct hf_tree versions = hf_tree_get(&call->args, "versions");
     if (kv.v1) {
         result = erase(&kv);
-    } else if (!in.newest && hf_tree_get(&call->args, "versions").tag != HF_TREE_ARRAY) {
+    } else if (!in.newest && versions.tag != HF_TREE_ARRAY) {
         result = hf_call_fail(call, HF_BAD_ARGUMENT, "no version number provided");
+    } else if (!in.newest && !versions_well_formed(&versions)) {
+        result = hf_call_fail(call, HF_BAD_ARGUMENT, "versions must be a list of version numbers");
     } else {
         result = change(&kv, ending_edit, &in);
         if (result.code == HF_ALREADY) /* there is nothing: as it was asked */

@@ -11,6 +11,7 @@ struct crypt { /* one request */
     struct hf_space plain, ad, opened, joined;
     struct hf_opened from, to; /* decrypting, encrypting */
     struct hf_transit_why why;
+    int64_t partial_code;                 /* the status asked for where some of a batch fails; 0: none */
     const struct hf_key_version *counted; /* whose uses were counted ahead for the whole batch */
     bool near, some_well, some_bad;
 };
@@ -219,8 +220,7 @@ static hf_result batch_status(struct crypt *c)
     if (!c->some_bad)
         return HF_DONE;
     c->call->http = 400;
-    int64_t other;
-    TRY(hf_arg_int(c->call, "partial_failure_response_code", 0, &other));
+    int64_t other = c->partial_code;
     if (other == 0 || !c->some_well)
         return HF_DONE;
     if (other < 200 || other > 599)
@@ -272,7 +272,9 @@ static hf_result run_single(struct crypt *c, one_fn one)
 
 static hf_result run(struct crypt *c, const struct hf_batch *batch, one_fn one)
 {
-    hf_result done = batch->given ? run_batch(c, batch, one) : run_single(c, one);
+    hf_result done = hf_arg_int(c->call, "partial_failure_response_code", 0, &c->partial_code);
+    if (HF_IS_OK(done))
+        done = batch->given ? run_batch(c, batch, one) : run_single(c, one);
     if (HF_IS_OK(done) && c->near)
         hf_call_warn(c->call, "this key version has passed half of its use limit: it will be rotated");
     crypt_done(c);
@@ -341,6 +343,15 @@ static hf_result encrypt_key(struct hf_core *core, struct hf_call *call, const s
     return hf_call_needs(core, call, HF_CAP_UPDATE);
 }
 
+/* What only a first encryption uses is held to its type in every one. */
+static hf_result upsert_args_well_formed(struct hf_call *call)
+{
+    struct hf_cursor type;
+    bool convergent;
+    TRY(hf_arg_text(call, "type", &type));
+    return hf_arg_bool(call, "convergent_encryption", false, &convergent);
+}
+
 static hf_result plaintexts_there(struct hf_call *call, const struct hf_batch *batch)
 {
     if (!batch->given) {
@@ -365,6 +376,8 @@ HF_HANDLER(hf_transit_encrypt)
 {
     struct hf_batch batch;
     struct crypt c = {.core = core, .call = call};
+    TRY(upsert_args_well_formed(call));
+    TRY(hf_arg_int(call, "partial_failure_response_code", 0, &c.partial_code));
     TRY(encrypt_key(core, call, &c.key));
     TRY(hf_batch_open(call, &batch));
     TRY(plaintexts_there(call, &batch));

@@ -125,6 +125,12 @@ static hf_result alg_arg(struct hf_call *call, enum hf_alg *ret_alg)
     const uint32_t served = HF_USE_SEAL | HF_USE_SIGN | HF_USE_KEM | HF_USE_AGREE | HF_USE_MAC;
     if (!HF_IS_OK(hf_alg_find(type, set, pqc, ec, ret_alg)) || !(hf_alg_info(*ret_alg)->uses & served))
         return hf_call_fail_about(call, HF_BAD_ARGUMENT, "unknown key type", type);
+    if (set.left != 0 && hf_alg_info(*ret_alg)->parameter_set == NULL)
+        return hf_call_fail_about(call, HF_BAD_ARGUMENT, "parameter_set does not apply to key type", type);
+    if ((pqc.left != 0 || ec.left != 0) && hf_alg_info(*ret_alg)->hybrid_pqc == NULL)
+        return hf_call_fail_about(call, HF_BAD_ARGUMENT,
+                                  "hybrid_key_type_pqc and hybrid_key_type_ec do not apply to key type",
+                                  type);
     return HF_DONE;
 }
 

@@ -128,6 +128,40 @@ static void lists_show_folders_once(void **state)
     assert_int_equal(lab_list(lab, "secret/metadata/zzz"), 404);
 }
 
+static void numbers_come_back_to_the_letter(void **state)
+{
+    struct lab *lab = *state;
+    static const char numbers[] =
+        "[18446744073709551617,0.1000000000000000055511151231257827,1.10,-0,1E+400,9223372036854775807]";
+    lab_ok(lab, lab_write(lab, "secret/data/n", lab_f("{\"data\":{\"n\":%s}}", numbers)));
+    lab_restart(lab);
+    lab_ok(lab, lab_read(lab, "secret/data/n"));
+    assert_string_equal(lab_str(lab, "data.n"), numbers);
+}
+
+static void malformed_versions_and_options_are_refused(void **state)
+{
+    struct lab *lab = *state;
+    static const char *const paths[] = {"delete", "undelete", "destroy"};
+    static const char *const bad[] = {"\"x\"", "[]", "{}", "null", "true", "\"\"", "\"-1\"", "1.5", "\"1x\""};
+    static const char *const wrong[] = {"[]", "\"cas\"", "7", "true"};
+    lab_ok(lab, lab_write(lab, "secret/data/k", "{\"data\":{\"a\":1}}"));
+    for (size_t p = 0; p < HF_ARRAY_LEN(paths); p++)
+        for (size_t i = 0; i < HF_ARRAY_LEN(bad); i++) {
+            lab_write(lab, lab_f("secret/%s/k", paths[p]), lab_f("{\"versions\":[1,%s]}", bad[i]));
+            lab_expect(lab, 400, "list of version numbers");
+        }
+    for (size_t i = 0; i < HF_ARRAY_LEN(wrong); i++) {
+        lab_write(lab, "secret/data/k", lab_f("{\"options\":%s,\"data\":{\"a\":2}}", wrong[i]));
+        lab_expect(lab, 400, "options must be a map");
+    }
+    lab_ok(lab, lab_read(lab, "secret/data/k")); /* nothing of that took effect */
+    assert_int_equal(lab_num(lab, "metadata.version"), 1);
+    lab_ok(lab, lab_write(lab, "secret/data/k", "{\"options\":null,\"data\":{\"a\":2}}"));
+    assert_int_equal(lab_write(lab, "secret/delete/k", "{\"versions\":[\"2\"]}"), 204);
+    assert_int_equal(lab_read(lab, "secret/data/k"), 404);
+}
+
 static void version_1(void **state)
 {
     struct lab *lab = *state;
@@ -180,6 +214,8 @@ int main(void)
         T(only_so_many_versions_are_kept),
         T(patching_merges),
         T(lists_show_folders_once),
+        T(numbers_come_back_to_the_letter),
+        T(malformed_versions_and_options_are_refused),
         T(version_1),
         cmocka_unit_test(the_record_is_read_as_written),
     };

@@ -468,6 +468,44 @@ static void cold_keys_are_let_go_and_come_back(void **state)
     }
 }
 
+static void what_is_not_decrypted_is_not_encrypted(void **state)
+{
+    struct lab *lab = *state;
+    static const char *const routes[] = {"encrypt", "datakey/plaintext", "hmac"};
+    lab_ok(lab, lab_write(lab, "transit/keys/k", NULL));
+    lab_ok(lab, lab_write(lab, "transit/keys/k/rotate", NULL));
+    lab_ok(lab, lab_write(lab, "transit/keys/k/rotate", NULL));
+    lab_ok(lab, lab_write(lab, "transit/keys/k/config", "{\"min_decryption_version\":2}"));
+    for (size_t i = 0; i < HF_ARRAY_LEN(routes); i++) {
+        const char *route = strcmp(routes[i], "datakey/plaintext") == 0 ? "datakey/plaintext/k" : NULL;
+        char path[64];
+        snprintf(path, sizeof path, "transit/%s", route != NULL ? route : lab_f("%s/k", routes[i]));
+        assert_int_equal(lab_write(lab, path, "{\"plaintext\":\"\",\"input\":\"\",\"key_version\":1}"), 400);
+        lab_ok(lab, lab_write(lab, path, "{\"plaintext\":\"\",\"input\":\"\",\"key_version\":2}"));
+    }
+}
+
+static void wrong_types_of_what_may_be_given_are_refused(void **state)
+{
+    struct lab *lab = *state;
+    static const char *const bad[] = {"\"type\":7",
+                                      "\"type\":[]",
+                                      "\"convergent_encryption\":\"maybe\"",
+                                      "\"convergent_encryption\":{}",
+                                      "\"partial_failure_response_code\":\"x\"",
+                                      "\"partial_failure_response_code\":[]"};
+    for (int there = 0; there < 2; there++) {
+        for (size_t i = 0; i < HF_ARRAY_LEN(bad); i++)
+            assert_int_equal(lab_write(lab, "transit/encrypt/k", lab_f("{\"plaintext\":\"\",%s}", bad[i])),
+                             400);
+        assert_int_equal(lab_read(lab, "transit/keys/k"), there == 0 ? 404 : 200);
+        lab_ok(lab, lab_write(lab, "transit/keys/k", NULL));
+    }
+    lab_ok(lab, lab_write(lab, "transit/encrypt/k",
+                          "{\"plaintext\":\"\",\"type\":\"aes256-gcm96\",\"convergent_encryption\":\"false\","
+                          "\"partial_failure_response_code\":\"200\"}"));
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, lab_open, lab_close)
@@ -478,6 +516,8 @@ int main(void)
         T(refusals_of_decrypt),
         T(a_changed_ciphertext_does_not_open),
         T(versions_and_rewrap),
+        T(what_is_not_decrypted_is_not_encrypted),
+        T(wrong_types_of_what_may_be_given_are_refused),
         T(derived_keys_ask_for_context),
         T(convergent_keys_give_the_same_for_the_same),
         T(encrypting_makes_the_key),
