@@ -201,11 +201,24 @@ hf_result pkey_evp_from_spki(struct hf_cursor der, EVP_PKEY **ret_evp)
     return HF_DONE;
 }
 
+/* FIPS 186-5 A.1.1: 2^16 < e < 2^256, odd. */
+static bool exponent_allowed(const EVP_PKEY *evp)
+{
+    enum { LEAST_BITS = 17, MOST_BITS = 256 };
+    BIGNUM *e = NULL;
+    bool good = EVP_PKEY_get_bn_param(evp, OSSL_PKEY_PARAM_RSA_E, &e) == 1 && BN_is_odd(e) &&
+                BN_num_bits(e) >= LEAST_BITS && BN_num_bits(e) <= MOST_BITS;
+    BN_free(e);
+    return good;
+}
+
 bool pkey_evp_fits(const EVP_PKEY *evp, const struct pkey_row *row)
 {
     if (row->type == NULL || !EVP_PKEY_is_a(evp, row->type))
         return false;
     if (row->bits != 0 && EVP_PKEY_get_bits(evp) != row->bits)
+        return false;
+    if (strcmp(row->type, "RSA") == 0 && !exponent_allowed(evp))
         return false;
     if (row->group != NULL) {
         char group[32];

@@ -230,18 +230,37 @@ static hf_result add_public(struct hf_keys *keys, struct hf_key *draft, struct i
     return hf_key_add_public(keys, draft, raw, in->call->now_ns);
 }
 
+/* A key of zeros is an empty variable somewhere, not a key. */
+static hf_result refuse_zeros(struct hf_call *call, const struct hf_key *draft,
+                              const struct hf_secret *material)
+{
+    CLEANUP(hf_secret_freep) struct hf_secret *zeros = NULL;
+    if (draft->info->asymmetric)
+        return HF_DONE;
+    TRY(hf_secret_new(hf_secret_len(material), &zeros));
+    if (hf_secret_equal(material, zeros))
+        return hf_call_fail(call, HF_BAD_ARGUMENT, "error importing key: all of its bytes are zero");
+    return HF_DONE;
+}
+
 static hf_result import_edit(struct hf_keys *keys, struct hf_key *draft, void *arg)
 {
     struct import *in = arg;
     if (in->version && !(draft->flags & HF_KEY_IMPORTED))
         return hf_call_fail(in->call, HF_BAD_ARGUMENT,
                             "the import_version endpoint can only be used with an imported key");
+    if (in->material != NULL)
+        TRY(refuse_zeros(in->call, draft, in->material));
     hf_result added = in->material != NULL
                           ? hf_transit_add_imported(keys, draft, in->material, in->call->now_ns)
                           : add_public(keys, draft, in);
     if (hf_is_item_fault(added))
-        return hf_call_fail_about(in->call, HF_BAD_ARGUMENT, "error importing key: it is no key of type",
-                                  hf_cursor_text(draft->info->name));
+        return hf_call_fail_about(
+            in->call, HF_BAD_ARGUMENT,
+            draft->info->asymmetric && (draft->info->uses & HF_USE_SEAL) != 0
+                ? "error importing key: it is no key with a public exponent above 65536 (FIPS 186-5) of type"
+                : "error importing key: it is no key of type",
+            hf_cursor_text(draft->info->name));
     TRY(added);
     hf_transit_note(in->call, draft, draft->latest);
     return HF_DONE;

@@ -74,6 +74,36 @@ static void imports_that_must_fail(void **state)
     lab_expect(lab, 400, "does not allow rotation");
 }
 
+/* Public keys made for this test by openssl-genpkey(1): with exponent 3, and with 65537. */
+#define RSA_E3                                                                                               \
+    "MIIBIDANBgkqhkiG9w0BAQEFAAOCAQ0AMIIBCAKCAQEA9Pr/hT5AaWbP4d9Ygb9WZpYj7LCcvgF48Yvn+Xh5tUsnkl"             \
+    "iaMggJYV/gs6qtZz1fGD52Q09wIYIPnlBCjpUsn+rV6K+6imz2Ws18tlXR+toIewPymj/iABhXJJaASkyrNTmgZ1CZ"             \
+    "FcKrKFmTW8W9MDzbWdfNzVjwG7dYCWEthsWBJHrcv53nRDbnf81hgKk++BWuFe38MnDQBPBv5gEKQNcI9c4PdxwCpF"             \
+    "Qp3xHB9e54u+X+/Izp9tNY1HrZTfuJqZQgQUmb6hx+QSB1b60pn/dJM6D3rCiD4xAnV9Fc5HZ0TXJNs1NL7dLp1oGL"             \
+    "dFRQ5vS+v89wR2KO9PBqeoh3EQIBAw=="
+#define RSA_F4                                                                                               \
+    "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAioBaDfY55yA06h21+fbXAPqWV8EhYH5w6nh9rr2C9y3zLH"             \
+    "sXEvXkKuM+6VzfrgfGqOQ/i50CRsiwSSgS8sDcRxscxxRaCNnrln+PdUf25aMGQk6c157WrJ5MY0+Lhy4gV3u+xuCT"             \
+    "4aS5WKQKkUmLh4NCWmqJRCtGHRc9ymDBb7CIwyPkyfQVq7tFmpfotddw81mPZrLEeXOchmAnLVW+ZncqCk2Y/G2qHb"             \
+    "hqoxRCwqq/SmKyBlyqZBkuxD8ehTFP5ZBX3gRM6MBWhJac/rQpYCHz9hv6AlbwgUygYZ5iXGmzVkpo2CjBXfWPB99+"             \
+    "ei7dFCXN+hF+tJARHRvgyn67KQIDAQAB"
+
+static void weak_keys_are_not_imported(void **state)
+{
+    struct lab *lab = *state;
+    static const uint8_t zeros[32];
+    static const char *const types[] = {"aes256-gcm96", "chacha20-poly1305", "hmac"};
+    for (size_t i = 0; i < HF_ARRAY_LEN(types); i++) {
+        lab_import(lab, "zero", types[i], "ml-kem-768", "", zeros, sizeof zeros);
+        lab_expect(lab, 400, "all of its bytes are zero");
+    }
+    assert_int_equal(lab_read(lab, "transit/keys/zero"), 404);
+    lab_write(lab, "transit/keys/three/import", "{\"type\":\"rsa-2048\",\"public_key\":\"" RSA_E3 "\"}");
+    lab_expect(lab, 400, "public exponent above 65536");
+    lab_ok(lab,
+           lab_write(lab, "transit/keys/f4/import", "{\"type\":\"rsa-2048\",\"public_key\":\"" RSA_F4 "\"}"));
+}
+
 static void versions_are_imported_and_rotated(void **state)
 {
     struct lab *lab = *state;
@@ -396,10 +426,15 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, lab_open, lab_close)
     const struct CMUnitTest tests[] = {
-        T(every_wrapping_algorithm_imports),  T(imports_that_must_fail),
-        T(versions_are_imported_and_rotated), T(private_keys_of_every_form_import),
-        T(a_public_key_alone_verifies),       T(exports),
-        T(exports_of_private_keys),           T(backups_in_plain),
+        T(every_wrapping_algorithm_imports),
+        T(imports_that_must_fail),
+        T(weak_keys_are_not_imported),
+        T(versions_are_imported_and_rotated),
+        T(private_keys_of_every_form_import),
+        T(a_public_key_alone_verifies),
+        T(exports),
+        T(exports_of_private_keys),
+        T(backups_in_plain),
         T(backups_sealed_to_a_recipient),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
