@@ -185,13 +185,17 @@ static enum hf_reject write_query(struct hf_cursor query, struct hf_tree_writer 
 {
     uint8_t space[HF_HTTP_TARGET_MAX];
     struct hf_cursor rest = query, key, value;
-    bool bad;
+    bool bad, listed = false;
     unsigned count = 0;
     size_t first = w->out->len;
     while (next_parameter(&rest, space, &key, &value, &bad)) {
         if (bad || ++count > HF_HTTP_QUERY_MAX)
             return HF_REJECT_QUERY;
-        if (*method == HF_METHOD_READ && hf_cursor_is(key, "list") && truthy(value)) {
+        bool list = hf_cursor_is(key, "list");
+        if (list && listed)
+            return HF_REJECT_QUERY_TWICE;
+        listed = listed || list;
+        if (*method == HF_METHOD_READ && list && truthy(value)) {
             *method = HF_METHOD_LIST;
             continue;
         }

@@ -198,6 +198,9 @@ static void query_and_body_are_one_map(void **state)
     assert_int_equal(refusal("PUT", "/v1/a", "nul"), HF_REJECT_JSON_OBJECT);
     assert_int_equal(refusal("PUT", "/v1/a", "true"), HF_REJECT_JSON_OBJECT);
     assert_int_equal(refusal("GET", "/v1/a?x=1&x=2", ""), HF_REJECT_QUERY_TWICE);
+    assert_int_equal(refusal("GET", "/v1/a?list=true&list=false", ""), HF_REJECT_QUERY_TWICE);
+    assert_int_equal(refusal("GET", "/v1/a?list=false&list=true", ""), HF_REJECT_QUERY_TWICE);
+    assert_int_equal(refusal("GET", "/v1/a?list=1&list=true", ""), HF_REJECT_QUERY_TWICE);
     assert_int_equal(refusal("GET", "/v1/a?x=%", ""), HF_REJECT_QUERY);
     assert_int_equal(refusal("GET", "/v1/a?=1", ""), HF_REJECT_QUERY);
     assert_int_equal(refusal("GET", "/v1/a?x=%00", ""), HF_REJECT_QUERY);
