@@ -81,6 +81,7 @@ static hf_result write_batch(struct hf_audit_batch_writer *w)
         result = audit->store->ops->commit(audit->store, &op, 1, audit->config.strict ? HF_DURABLE : HF_LAZY,
                                            &outcome);
     }
+    audit_note_result(result);
     if (!HF_IS_OK(result)) {
         audit_publish_unresolved(audit, first, w->count);
         return HF_FAIL(AUDIT_DOWN);

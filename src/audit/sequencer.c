@@ -100,6 +100,7 @@ static uint64_t take_slot(struct hf_audit *audit, const struct audit_slot *slot)
     hf_result result = audit_resolve(audit, audit->frontier.size, count, audit->resolved);
     if (result.code == HF_CORRUPT)
         break_off(audit, hf_audit_fault());
+    audit_note_result(result);
     if (!HF_IS_OK(result))
         return 0;
     for (uint64_t i = 0; i < count; i++)
@@ -265,6 +266,7 @@ static void run(void *arg)
         if (!stuck && (checkpoint_due(audit) || (stopping && taken == 0))) {
             hf_result result = checkpoint(audit);
             stuck = !HF_IS_OK(result);
+            audit_note_result(result);
             if (stuck && !blocked)
                 hf_log(HF_LOG_WARN, "audit.checkpoint", hf_f("result", result),
                        hf_f("size", audit->frontier.size));

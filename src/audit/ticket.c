@@ -58,8 +58,10 @@ static hf_result written(struct hf_audit *audit, const struct hf_audit_ticket *t
 
 hf_result hf_audit_settle(struct hf_audit *audit, struct hf_audit_ticket *ticket, hf_result committed)
 {
-    if (HF_IS_OK(committed))
+    if (HF_IS_OK(committed)) {
+        audit_note_result(committed);
         return written(audit, ticket);
+    }
     struct sameness first = {.ticket = ticket};
     if (committed.code == HF_COMMIT_UNKNOWN) { /* it may have been written after all */
         hf_result asked =
@@ -72,6 +74,7 @@ hf_result hf_audit_settle(struct hf_audit *audit, struct hf_audit_ticket *ticket
     hf_result result = encode(audit, ticket);
     if (HF_IS_OK(result))
         result = audit->store->ops->commit(audit->store, &ticket->op, 1, HF_DURABLE, &outcome);
+    audit_note_result(result);
     if (HF_IS_OK(result))
         return written(audit, ticket);
     audit_publish_unresolved(audit, ticket->index, 1);
@@ -84,6 +87,7 @@ hf_result hf_audit_write(struct hf_audit *audit, const struct hf_audit_entry *en
     struct hf_store_outcome outcome;
     TRY(hf_audit_prepare(audit, entry, &ticket));
     hf_result result = audit->store->ops->commit(audit->store, &ticket.op, 1, HF_DURABLE, &outcome);
+    audit_note_result(result);
     if (!HF_IS_OK(result)) {
         audit_publish_unresolved(audit, ticket.index, 1);
         return HF_FAIL(AUDIT_DOWN);

@@ -293,6 +293,8 @@ static bool decode(struct hf_cursor in, struct fds *fds, struct hf_control *mess
         break;
     case HF_CONTROL_READY:
     case HF_CONTROL_DRAIN:
+    case HF_CONTROL_PING:
+    case HF_CONTROL_PONG:
         good = true;
         break;
     case HF_CONTROL_START:
@@ -337,6 +339,16 @@ hf_result hf_control_ready(int control_fd)
 hf_result hf_control_drain(int control_fd)
 {
     return send_message(control_fd, HF_CONTROL_DRAIN, &(struct hf_buf){0}, &no_fds);
+}
+
+hf_result hf_control_ping(int control_fd)
+{
+    return send_message(control_fd, HF_CONTROL_PING, &(struct hf_buf){0}, &no_fds);
+}
+
+hf_result hf_control_pong(int control_fd)
+{
+    return send_message(control_fd, HF_CONTROL_PONG, &(struct hf_buf){0}, &no_fds);
 }
 
 hf_result hf_control_status(int control_fd, bool initialized, bool sealed, const char *version)

@@ -10,11 +10,14 @@
  *     TLS      front: the TLS files, opened again after SIGHUP; established connections live on
  *     POSTURE  core: what one process reports of itself (also the supervisor's own)
  *     DEV_INIT core, --dev only: initialise and unseal; answered by DEV_DONE
+ *     PING     every second, once READY came: answered with PONG by the loop that does the role's work. Who owes it for
+ *              long is hung: it is killed and started again.
  *   role -> supervisor
  *     READY    serving
  *     POSTURE  encoded tree item (posture.h), after the sandbox closed
  *     STATUS   core: whether it is initialised and sealed, for the service manager
  *     DEV_DONE core: the token and the shares, or what failed
+ *     PONG     its loop turns
  *
  * Calls block unless said. Not thread-safe for one descriptor in one direction. */
 #ifndef HF_ROLES_CONTROL_H
@@ -32,6 +35,8 @@ enum hf_control_kind {
     HF_CONTROL_READY,
     HF_CONTROL_STATUS,
     HF_CONTROL_DEV_DONE,
+    HF_CONTROL_PING,
+    HF_CONTROL_PONG,
     HF_CONTROL_KIND_END
 };
 enum {
@@ -92,6 +97,8 @@ void hf_control_discard(const struct hf_control *message);
 /* Sends one message. Descriptors are sent as copies and stay the caller's. Fails: ROLE_DOWN, SYSTEM. */
 hf_result hf_control_ready(int control_fd);
 hf_result hf_control_drain(int control_fd);
+hf_result hf_control_ping(int control_fd); /* SYSTEM where the role does not read what it is sent */
+hf_result hf_control_pong(int control_fd);
 hf_result hf_control_status(int control_fd, bool initialized, bool sealed, const char *version);
 hf_result hf_control_links(int control_fd, const struct hf_role_link *links, uint32_t count);
 hf_result hf_control_tls(int control_fd, const struct hf_role_tls_file *files, uint32_t count);

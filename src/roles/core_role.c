@@ -5,18 +5,21 @@
  * call that must wait for the store goes to the list of jobs; a reading thread that has just one takes it itself and
  * wakes another to read in its place, which spares the hop.
  *
- * The reader of a link runs on the processor of its front, so that a lone call changes processes without waking another
- * processor; who runs a job goes where there is room. */
+ * Where there is a front for each processor, the reader of a link runs on that of its front, so that a lone call changes
+ * processes without waking another processor; who runs a job goes where there is room. */
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cpu.h"
+#include "base/epoch.h"
 #include "crypto/crypto.h"
 #include "keystore/keystore.h"
 #include "ops/core.h"
@@ -39,6 +42,9 @@ enum {
     WAITERS = 64, /* threads beside the reading ones: as many calls can wait for the store */
     WRITE_WAIT_MS = 10000,
     TICK_MS = 1000,
+    PONG_LOCK_MS_MAX = 1000, /* for the threads' lock, before a sign of life is withheld */
+    PONG_SAME_BATCH_MAX =
+        60, /* signs of life while a reader is in one and the same batch, which never waits for long */
 };
 
 struct link {
@@ -49,6 +55,8 @@ struct link {
     uint8_t *in;
     size_t from, to; /* unread bytes in `in` */
     struct link *next_due;
+    _Atomic uint32_t turns;          /* odd: its reader works on a batch */
+    uint32_t seen_turns, seen_times; /* of the control loop */
 };
 
 struct job {
@@ -74,9 +82,13 @@ struct server {
     struct link *due; /* links that nobody reads */
     uint32_t due_count;
     _Atomic bool stopping;
+    bool pin; /* who reads a link runs on the processor of its front */
 
     uint32_t thread_count;
     pthread_t threads[HF_CONFIG_CORE_THREADS_MAX + WAITERS];
+    pthread_t ticker;
+    bool ticks;
+    sem_t ticker_end;
     struct link *links[HF_CONFIG_FRONTS_MAX];
 
     pthread_mutex_t stats_lock;
@@ -402,11 +414,16 @@ static bool read_link(struct link *link)
 static struct job *read_on(struct worker *w, struct link *link)
 {
     struct job *mine = NULL;
-    if (!w->pinned)
+    if (w->server->pin && !w->pinned)
         w->pinned = hf_cpu_pin(link->front);
     while (mine == NULL) {
         struct job *jobs = NULL;
-        bool good = read_link(link) && take_frames(w, link, &jobs);
+        bool good = read_link(link);
+        if (good) {
+            atomic_fetch_add_explicit(&link->turns, 1, memory_order_relaxed);
+            good = take_frames(w, link, &jobs);
+            atomic_fetch_add_explicit(&link->turns, 1, memory_order_relaxed);
+        }
         hf_secret_stack_wipe();
         if (jobs != NULL)
             mine = hand_out(w->server, good ? link : NULL, jobs);
@@ -473,6 +490,8 @@ static void *thread_main(void *arg)
     return NULL;
 }
 
+static void *ticker_main(void *arg);
+
 static hf_result start_threads(struct server *s)
 {
     s->thread_count = 0;
@@ -488,6 +507,9 @@ static hf_result start_threads(struct server *s)
         }
         s->thread_count++;
     }
+    if (sem_init(&s->ticker_end, 0, 0) != 0 || pthread_create(&s->ticker, NULL, ticker_main, s) != 0)
+        return HF_FAIL(SYSTEM);
+    s->ticks = true;
     return HF_DONE;
 }
 
@@ -570,21 +592,70 @@ static void relink(struct server *s, const struct hf_control *message)
     }
 }
 
-/* Till the supervisor says stop, or is gone. Gives the exit status. */
-static int control_loop(struct server *s)
+/* Work by time has a thread of its own: it waits for the store, and the control loop must not. */
+static void *ticker_main(void *arg)
 {
-    static struct hf_control message;
-    struct pollfd readable = {.fd = s->args->control_fd, .events = POLLIN};
+    struct server *s = arg;
     bool sealed_before = true;
     for (;;) {
-        int n = poll(&readable, 1, TICK_MS);
-        if (n < 0 && errno != EINTR)
-            return 1;
+        struct timespec until;
+        (void)clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_sec += TICK_MS / 1000;
+        while (sem_clockwait(&s->ticker_end, CLOCK_MONOTONIC, &until) != 0 && errno == EINTR)
+            ;
+        if (s->stopping)
+            break;
         hf_core_tick(s->core);
         bool sealed_now = hf_core_unsealed(s->core) == NULL;
         if (sealed_now != sealed_before)
             tell_status(s);
         sealed_before = sealed_now;
+    }
+    hf_epoch_thread_end();
+    return NULL;
+}
+
+/* Whether the threads get on: their lock can be had, and no reader is in one and the same batch for a minute. What jobs
+ * do may take long. */
+static bool threads_move(struct server *s)
+{
+    bool move = true;
+    struct timespec until;
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += PONG_LOCK_MS_MAX / 1000;
+    if (pthread_mutex_clocklock(&s->lock, CLOCK_MONOTONIC, &until) != 0)
+        return false;
+    for (size_t i = 0; i < HF_ARRAY_LEN(s->links); i++) {
+        struct link *link = s->links[i];
+        if (link == NULL)
+            continue;
+        uint32_t turns = atomic_load_explicit(&link->turns, memory_order_relaxed);
+        link->seen_times = turns % 2 != 0 && turns == link->seen_turns ? link->seen_times + 1 : 0;
+        link->seen_turns = turns;
+        move = move && link->seen_times < PONG_SAME_BATCH_MAX;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return move;
+}
+
+static void pong(struct server *s)
+{
+    if (!threads_move(s)) { /* the supervisor ends this process */
+        hf_log(HF_LOG_ERROR, "core.stuck", hf_f("jobs", (unsigned)atomic_load(&s->job_count)));
+        return;
+    }
+    HF_IGNORE(hf_control_pong(s->args->control_fd), "a supervisor that is gone is seen at the next receive");
+}
+
+/* Till the supervisor says stop, or is gone. Gives the exit status. */
+static int control_loop(struct server *s)
+{
+    static struct hf_control message;
+    struct pollfd readable = {.fd = s->args->control_fd, .events = POLLIN};
+    for (;;) {
+        int n = poll(&readable, 1, -1);
+        if (n < 0 && errno != EINTR)
+            return 1;
         if (n <= 0)
             continue;
         hf_result got = hf_control_recv(s->args->control_fd, false, &message);
@@ -594,7 +665,9 @@ static int control_loop(struct server *s)
             return 1;
         if (message.kind == HF_CONTROL_DRAIN)
             return 0;
-        if (message.kind == HF_CONTROL_LINKS)
+        if (message.kind == HF_CONTROL_PING)
+            pong(s);
+        else if (message.kind == HF_CONTROL_LINKS)
             relink(s, &message);
         else if (message.kind == HF_CONTROL_POSTURE)
             HF_IGNORE(hf_posture_board_put(s->board, message.as.posture.role, message.as.posture.index,
@@ -616,6 +689,9 @@ static void stop_threads(struct server *s)
     pthread_mutex_unlock(&s->lock);
     for (uint32_t i = 0; i < s->thread_count; i++)
         pthread_join(s->threads[i], NULL);
+    (void)sem_post(&s->ticker_end);
+    if (s->ticks)
+        pthread_join(s->ticker, NULL);
 }
 
 static hf_result open_core(struct server *s)
@@ -651,6 +727,7 @@ static hf_result open_core(struct server *s)
 static hf_result serve(struct server *s)
 {
     TRY(open_core(s));
+    s->pin = s->args->front_count >= hf_cpu_count(); /* as the fronts do */
     TRY(hf_role_sandbox(s->args));
     TRY(start_threads(s));
     for (uint32_t i = 0; i < s->args->link_count; i++)

@@ -166,6 +166,9 @@ static void on_control(void *arg)
     }
     if (message.kind == HF_CONTROL_DRAIN)
         hf_front_drain(role->front);
+    else if (message.kind == HF_CONTROL_PING)
+        HF_IGNORE(hf_control_pong(role->args->control_fd),
+                  "a supervisor that is gone is seen at the next receive");
     else if (message.kind == HF_CONTROL_LINKS)
         relink(role, &message);
     else if (message.kind == HF_CONTROL_TLS)
@@ -228,7 +231,8 @@ static hf_result start(struct front_role *role)
             TRY(hf_front_link(role->front, args->links[i].fd));
     }
     TRY(hf_front_watch(role->front, args->control_fd, on_control, role));
-    (void)hf_cpu_pin(args->index); /* the core's thread for it goes there too */
+    if (args->front_count >= hf_cpu_count()) /* else there is room to run beside the core's thread for it */
+        (void)hf_cpu_pin(args->index);
     TRY(hf_role_sandbox(args));
     return hf_control_ready(args->control_fd);
 }

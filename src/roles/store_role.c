@@ -37,6 +37,9 @@ static bool on_control(void *arg)
     }
     if (message.kind == HF_CONTROL_DRAIN)
         return false;
+    if (message.kind == HF_CONTROL_PING)
+        HF_IGNORE(hf_control_pong(role->args->control_fd),
+                  "a supervisor that is gone is seen at the next receive");
     if (message.kind == HF_CONTROL_LINKS) { /* the core was restarted; its old links end by themselves */
         result = add_links(role->server, message.as.links.links, message.as.links.count);
         if (!HF_IS_OK(result))

@@ -34,6 +34,13 @@ enum {
 #define DELAY_FIRST_NS (50 * HF_MILLISECOND)
 #define DELAY_MOST_NS (1 * HF_SECOND)
 #define GRACE_NS (3 * HF_SECOND) /* beyond the drain timeout, before a process is killed */
+#define BEAT_NS (1 * HF_SECOND)
+#define HUNG_NS (5 * HF_SECOND) /* who owes a PONG for so long is hung */
+#define HUNG_CORE_NS                                                                                         \
+    (8 * HF_SECOND) /* longer: what it waits for may be the store, and its death costs an unseal */
+#define HUNG_DISK_NS                                                                                         \
+    (60 * HF_SECOND) /* a process that the kernel holds, mostly for a disk: killing frees nothing */
+#define LATE_NS (2 * HF_SECOND) /* a beat so late: the machine slept, or this process was stopped */
 
 struct proc {
     enum hf_role role;
@@ -44,6 +51,7 @@ struct proc {
     int64_t ready_ns; /* when it became so */
     int64_t due_ns;   /* not running: when to start it */
     int64_t delay_ns; /* grows with each quick death */
+    int64_t owes_ns;  /* since when it owes a PONG; 0: it does not */
     uint64_t restarts;
     size_t posture_len; /* what it reported */
     uint8_t posture[HF_POSTURE_TREE_MAX];
@@ -69,7 +77,7 @@ static struct supervisor {
     int64_t stage_ends_ns;
     bool was_ready, dev_asked;
     int exit_status;
-    int64_t watchdog_due_ns;
+    int64_t watchdog_due_ns, beat_due_ns;
 } state;
 
 static int64_t now_ns(void)
@@ -321,6 +329,7 @@ static hf_result start_linked(struct proc *proc, struct hf_role_args *args, stru
     proc->pid = pid;
     proc->control_fd = ends[0];
     proc->ready = proc->killed = false;
+    proc->owes_ns = 0;
     proc->posture_len = 0;
     hf_result sent = hf_control_start_send(proc->control_fd, args, state.setup->config_text);
     if (!HF_IS_OK(sent)) /* then it dies of it, and is reaped like any other */
@@ -429,6 +438,9 @@ static void on_message(struct proc *proc, const struct hf_control *message)
     case HF_CONTROL_DEV_DONE:
         if (proc->role == HF_ROLE_CORE && state.dev_asked && !state.was_ready)
             announce(message);
+        break;
+    case HF_CONTROL_PONG:
+        proc->owes_ns = 0;
         break;
     default:
         hf_control_discard(message); /* not a role's to send */
@@ -588,6 +600,67 @@ static int64_t restart_due(int64_t now)
     return next;
 }
 
+/* ---- hung processes ---- */
+
+/* Whether the kernel holds it in a wait that no signal ends. */
+static bool held_by_kernel(pid_t pid)
+{
+    char path[32], text[256];
+    struct hf_buf out = hf_buf((uint8_t *)path, sizeof(path));
+    hf_buf_text(&out, "/proc/");
+    hf_buf_decimal(&out, (uint64_t)pid);
+    hf_buf_text(&out, "/stat");
+    hf_buf_u8(&out, 0);
+    int fd = HF_IS_OK(hf_buf_ok(&out)) ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    if (fd < 0)
+        return false;
+    ssize_t n = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    text[HF_MAX(n, (ssize_t)0)] = 0;
+    const char *name_end = strrchr(text, ')'); /* then a space and the state */
+    return name_end != NULL && name_end[1] == ' ' && name_end[2] == 'D';
+}
+
+static void check_hung(struct proc *proc, int64_t now)
+{
+    int64_t most = proc->role == HF_ROLE_CORE ? HUNG_CORE_NS : HUNG_NS;
+    int64_t owed = proc->owes_ns == 0 ? 0 : now - proc->owes_ns;
+    if (proc->killed || owed < most || (owed < HUNG_DISK_NS && held_by_kernel(proc->pid)))
+        return;
+    hf_log(HF_LOG_ERROR, "supervisor.hung", hf_f("process", hf_role_name(proc->role)),
+           hf_f("index", (unsigned)proc->index), hf_f("pid", (int)proc->pid),
+           hf_f("seconds", owed / HF_SECOND));
+    (void)kill(proc->pid, SIGKILL); /* reaped, and started again as after any death */
+    proc->killed = true;
+    for (uint32_t i = 0; i < state.count; i++)
+        state.procs[i].owes_ns = 0; /* who waited for it gets fresh time */
+}
+
+/* Asks everybody who serves for a sign of life. Gives when to do so again. */
+static int64_t beat(int64_t now)
+{
+    if (state.stage != RUNNING || !state.was_ready)
+        return INT64_MAX;
+    if (now < state.beat_due_ns)
+        return state.beat_due_ns;
+    bool late = now - state.beat_due_ns >= LATE_NS; /* boot time, which counts a suspended machine's sleep */
+    state.beat_due_ns = now + BEAT_NS;
+    for (uint32_t i = 0; i < state.count; i++) {
+        struct proc *proc = &state.procs[i];
+        if (proc->pid == 0 || !proc->ready || proc->control_fd < 0)
+            continue;
+        if (late)
+            proc->owes_ns = 0;
+        check_hung(proc, now);
+        if (proc->killed)
+            continue;
+        if (proc->owes_ns == 0)
+            proc->owes_ns = now;
+        HF_IGNORE(hf_control_ping(proc->control_fd), "who does not read them owes the answer all the same");
+    }
+    return state.beat_due_ns;
+}
+
 /* ---- the loop ---- */
 
 static void on_signals(void)
@@ -621,7 +694,7 @@ static void run(void)
 {
     while (state.stage != STOPPED) {
         int64_t now = now_ns();
-        int64_t next = restart_due(now);
+        int64_t next = HF_MIN(restart_due(now), beat(now));
         if (state.stage != RUNNING) {
             if (now >= state.stage_ends_ns)
                 kill_all();

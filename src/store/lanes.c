@@ -315,7 +315,7 @@ hf_result hf_lanes_barrier(struct hf_lanes *lanes)
             else if (lane->fd < 0)
                 result = HF_FAIL(STORE_DOWN);
             else if (pthread_cond_timedwait(&lane->moved, &lane->lock, &until) == ETIMEDOUT)
-                result = HF_FAIL(TIMEOUT);
+                result = HF_FAIL(STORE_DOWN);
         }
         pthread_mutex_unlock(&lane->lock);
     }

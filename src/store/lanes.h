@@ -14,7 +14,7 @@ enum {
     HF_LANE_BYTES_MAX = 8 << 20, /* not acknowledged, of one lane; where all are full, callers wait */
     HF_LANE_BYTES_NEAR = 256 << 10,
     HF_LANE_SOCKET_BYTES = 4 << 20, /* asked of the kernel */
-    HF_LANE_WAIT_MS_MAX = 10000,    /* for room, and at a barrier; then STORE_DOWN, TIMEOUT */
+    HF_LANE_WAIT_MS_MAX = 5000,     /* for room, and at a barrier; then STORE_DOWN */
     HF_LANE_RETRY_MS = 100,
 };
 

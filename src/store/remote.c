@@ -2,19 +2,25 @@
  * (lanes.h); of the others a calling thread takes one for as long as its call lasts. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "base/alarm.h"
 #include "store/codec.h"
 #include "store/lanes.h"
 
 enum {
     BUFFER_FIRST = 4 << 10,
     BUFFER_KEPT = 256 << 10, /* a larger one is given back after its call */
-    ANSWER_SECONDS_MAX = 10,
+    ANSWER_SECONDS_MAX = 5,  /* then a call fails */
+    ANSWER_LATE_MS = 500,    /* where the store has not answered an earlier call, till it answers again */
+    PATIENCE_LONG = 2,       /* times ANSWER_SECONDS_MAX, of what reads much */
+    PATIENCE_BACKUP = 12,
     LINKS_MAX = 512,
 };
 
@@ -39,6 +45,8 @@ struct remote {
     size_t lane_count, link_count;
     pthread_mutex_t lock;
     pthread_cond_t given;
+    _Atomic bool silent; /* a call had no answer in time, and no other had one since */
+    struct hf_alarm alarm;
     struct link *free_links; /* the last given is the first taken: its buffers are warm */
     struct link links[];
 };
@@ -136,6 +144,7 @@ struct call {
     struct hf_buf out;
     size_t begun;
     bool commits;
+    unsigned patience; /* waits for bytes that may yet end with none */
     uint64_t id;
     uint16_t flags;        /* of the answer */
     struct hf_cursor body; /* of the answer, behind its code; in the link's buffer, or in `kept` */
@@ -151,6 +160,12 @@ static void call_end(struct call *call)
     call->link = NULL;
 }
 
+static bool is_short(enum hf_store_call which)
+{
+    return which == HF_CALL_COMMIT || which == HF_CALL_GET || which == HF_CALL_HEAD_GET ||
+           which == HF_CALL_AUDIT_HEAD_GET || which == HF_CALL_INFO;
+}
+
 /* Begins the request: what follows is written to call->out. */
 static hf_result call_begin(struct hf_store *self, enum hf_store_call which, size_t bytes, struct call *call)
 {
@@ -160,6 +175,7 @@ static hf_result call_begin(struct hf_store *self, enum hf_store_call which, siz
     size_t need = HF_MAX(HF_FRAME_HEADER + 1 + bytes, (size_t)BUFFER_FIRST);
     if (link->fd < 0 || !reserve(&link->out, need)) {
         hf_result result = link->fd < 0 ? HF_FAIL(STORE_DOWN) : HF_FAIL(NO_MEMORY);
+        hf_alarm_raise(&call->remote->alarm, result);
         call_end(call);
         return result;
     }
@@ -169,6 +185,7 @@ static hf_result call_begin(struct hf_store *self, enum hf_store_call which, siz
     if (which != HF_CALL_COMMIT) /* put_commit writes its own */
         hf_buf_u8(&call->out, (uint8_t)which);
     call->commits = which == HF_CALL_COMMIT;
+    call->patience = which == HF_CALL_BACKUP ? PATIENCE_BACKUP : is_short(which) ? 1 : PATIENCE_LONG;
     return HF_DONE;
 }
 
@@ -191,9 +208,46 @@ static hf_result call_send(struct call *call)
     return HF_DONE;
 }
 
-static hf_result lost(const struct call *call, bool timeout)
+static hf_result lost(const struct call *call)
 {
-    return call->commits ? HF_FAIL(COMMIT_UNKNOWN) : timeout ? HF_FAIL(TIMEOUT) : HF_FAIL(STORE_DOWN);
+    return call->commits ? HF_FAIL(COMMIT_UNKNOWN) : HF_FAIL(STORE_DOWN);
+}
+
+/* Waits for bytes and takes them. A store that has not answered lately is given less time, so that of one request not
+ * each call waits in full. */
+static ssize_t wait_bytes(struct call *call)
+{
+    struct remote *remote = call->remote;
+    struct link *link = call->link;
+    for (;;) {
+        if (atomic_load_explicit(&remote->silent, memory_order_relaxed)) {
+            struct pollfd readable = {.fd = link->fd, .events = POLLIN};
+            if (poll(&readable, 1, ANSWER_LATE_MS) == 0) {
+                hf_alarm_raise(&remote->alarm, HF_FAIL(STORE_DOWN));
+                errno = EAGAIN;
+                return -1;
+            }
+        }
+        ssize_t n = recv(link->fd, link->in.at + link->in.len, link->in.cap - link->in.len, 0);
+        if (n >= 0) {
+            if (n > 0)
+                hf_alarm_clear(&remote->alarm);
+            if (atomic_load_explicit(&remote->silent, memory_order_relaxed))
+                atomic_store(&remote->silent, false);
+            return n;
+        }
+        bool late = errno == EAGAIN || errno == EWOULDBLOCK;
+        if (late && call->patience > 1) {
+            call->patience--;
+            continue;
+        }
+        if (late) {
+            atomic_store(&remote->silent, true);
+            hf_alarm_raise(&remote->alarm, HF_FAIL(STORE_DOWN));
+        }
+        if (errno != EINTR)
+            return -1;
+    }
 }
 
 /* Reads more of what comes, with room for a frame of `need` bytes. */
@@ -209,15 +263,12 @@ static hf_result call_read(struct call *call, size_t need)
         link_break(call->remote, link); /* its answer would stay in the way */
         return call->commits ? HF_FAIL(COMMIT_UNKNOWN) : HF_FAIL(NO_MEMORY);
     }
-    ssize_t n;
-    do {
-        n = recv(link->fd, link->in.at + link->in.len, link->in.cap - link->in.len, 0);
-    } while (n < 0 && errno == EINTR);
+    ssize_t n = wait_bytes(call);
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-        return lost(call, true); /* a late answer is known by its id, and skipped */
+        return lost(call); /* a late answer is known by its id, and skipped */
     if (n <= 0) {
         link_break(call->remote, link);
-        return lost(call, false);
+        return lost(call);
     }
     link->in.len += (size_t)n;
     return HF_DONE;
@@ -242,7 +293,7 @@ static hf_result call_wait(struct call *call)
         uint8_t code;
         if (!HF_IS_OK(hf_frame_next(&in, &frame, &whole, &need))) {
             link_break(call->remote, link);
-            return lost(call, false);
+            return lost(call);
         }
         if (!whole) {
             TRY(call_read(call, need));
@@ -252,7 +303,7 @@ static hf_result call_wait(struct call *call)
         if (frame.id != call->id || frame.type != HF_FRAME_STORED)
             continue;
         if (!hf_cursor_u8(&frame.body, &code) || code >= HF_CODE_COUNT)
-            return lost(call, false);
+            return lost(call);
         call->body = frame.body;
         call->flags = frame.flags;
         return (hf_result){(enum hf_code)code};
@@ -660,6 +711,7 @@ hf_result hf_store_remote_open(const int *links, size_t count, struct hf_store *
         return count == 0 || count > LINKS_MAX ? HF_FAIL(BAD_ARGUMENT) : HF_FAIL(NO_MEMORY);
     }
     remote->base.ops = &remote_ops;
+    remote->alarm = HF_ALARM("store.failing", "store.well_again");
     remote->lane_count = lanes_of(count);
     pthread_mutex_init(&remote->lock, NULL);
     pthread_cond_init(&remote->given, NULL);
@@ -705,6 +757,7 @@ hf_result hf_store_remote_relink(struct hf_store *store, const int *links, size_
         }
         pthread_mutex_unlock(&remote->lock);
     }
+    atomic_store(&remote->silent, false);
     if (remote->lanes != NULL)
         hf_lanes_relink(remote->lanes, links, remote->lane_count);
     return HF_DONE;

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/alarm.h"
 #include "base/clock.h"
 #include "store/codec.h"
 #include "store/serve.h"
@@ -62,6 +63,7 @@ struct hf_store_server {
     int64_t lazy_due; /* boot time; 0: no lazy link waits */
     bool lazy_busy;
 
+    struct hf_alarm alarm;
     size_t work_count, op_count, op_cap;
     struct work work[ROUND_TXNS_MAX];
     struct hf_store_txn txns[ROUND_TXNS_MAX];
@@ -450,6 +452,10 @@ static void commit_round(struct hf_store_server *server)
     for (size_t i = 0; i < count; i++) {
         const struct work *work = &server->work[i];
         const struct hf_store_txn *txn = &server->txns[i];
+        if (HF_IS_OK(txn->result))
+            hf_alarm_clear(&server->alarm);
+        else if (!is_settled(txn->result))
+            hf_alarm_raise(&server->alarm, txn->result);
         if (work->lazy) {
             settle_lazy(work->link, work->id, txn);
         } else {
@@ -627,6 +633,7 @@ hf_result hf_store_server_new(struct hf_store *engine, struct hf_store_server **
         return HF_FAIL(NO_MEMORY);
     server->engine = engine;
     server->jobs_last = &server->jobs;
+    server->alarm = HF_ALARM("store.failing", "store.well_again");
     pthread_mutex_init(&server->lock, NULL);
     pthread_cond_init(&server->wanted, NULL);
     server->epoll = epoll_create1(EPOLL_CLOEXEC);

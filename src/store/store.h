@@ -145,7 +145,7 @@ struct hf_store;
 struct hf_store_ops {
     const char *name;
     /* All calls block, are thread-safe, and fail with STORE_DOWN, STORE_FULL, STORE_READ_ONLY, STORE_BUSY,
-     * CORRUPT (a damaged page), TIMEOUT, beside what is said. */
+     * CORRUPT (a damaged page), beside what is said. */
     /* CONFLICT: nothing was written. COMMIT_UNKNOWN: it may have been; ask (get, audit_read) before retrying.
      * count 0, DURABLE: a barrier: returns when every lazy one taken before is durable. */
     hf_result (*commit)(struct hf_store *self, const struct hf_store_op *ops, size_t count,
@@ -194,7 +194,8 @@ hf_result hf_store_sqlite_open(const char *path, struct hf_store **ret_store);
 /* Implementation over a process boundary: `links` are stream sockets to a store role. Some of them carry lazy
  * transactions only; of the others each calling thread takes one for its call, and waits where none is free.
  * Sockets are owned by the store from here (also when it fails). Starts a thread.
- * A closed link gives STORE_DOWN (reads, unsent writes) or COMMIT_UNKNOWN; relink gives it new ones after the role
+ * A closed link, and one on which no answer comes within 5 s, gives STORE_DOWN (reads, unsent writes) or
+ * COMMIT_UNKNOWN; then calls wait half a second only, till the store answers again. relink gives it new ones after the role
  * was restarted, and sends again what lazy ones were not yet acknowledged. */
 hf_result hf_store_remote_open(const int *links, size_t count, struct hf_store **ret_store);
 hf_result hf_store_remote_relink(struct hf_store *store, const int *links, size_t count);

@@ -344,6 +344,40 @@ class Running(unittest.TestCase):
             self.assertEqual(log.count('"supervisor.died"'), 3)
             self.assertEqual(log.count('"supervisor.restarted"'), 3)
 
+    def test_who_hangs_is_killed_and_started_again(self):
+        with Server() as server:
+            self.assertEqual(server.post("transit/keys/a").status, 200)
+            for role in ("front", "core"):
+                before = server.pids()[role]
+                began = time.monotonic()
+                os.kill(before[0], signal.SIGSTOP)
+                def replaced():
+                    now = server.pids().get(role, [])
+                    return len(now) == len(before) and before[0] not in now
+                self.assertTrue(wait_for(replaced, 20), role)
+                self.assertGreater(time.monotonic() - began, 3, "what only pauses is left alone")
+                if role == "core":
+                    self.assertTrue(server.wait_ready(10, (503,)), "a new core is sealed")
+                    server.unseal()
+                self.assertTrue(server.wait_ready(10))
+                self.assertRegex(server.log_path.read_text(), f'"supervisor.hung".*"process":"{role}"')
+            self.assertTrue(wait_for(lambda: server.post("transit/encrypt/a", {"plaintext": "eA=="}).status == 200))
+
+    def test_a_pause_of_all_kills_nobody(self):
+        with Server() as server:
+            time.sleep(1.5)
+            before = server.pids()
+            everybody = [pid for pids in before.values() for pid in pids]
+            for pid in everybody:
+                os.kill(pid, signal.SIGSTOP)
+            time.sleep(10)
+            for pid in everybody: # the supervisor first: it finds the others still stopped
+                os.kill(pid, signal.SIGCONT)
+            time.sleep(2.5)
+            self.assertEqual(server.pids(), before)
+            self.assertEqual(server.get("sys/health").status, 200)
+            self.assertNotIn("supervisor.hung", server.log_path.read_text())
+
     def test_certificates_are_read_again(self):
         with tempfile.TemporaryDirectory() as directory:
             os.chmod(directory, 0o755)
