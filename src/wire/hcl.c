@@ -448,12 +448,17 @@ static hf_result next_member(struct parser *p, bool braced, bool *ret_done)
     return HF_DONE;
 }
 
-/* An attribute ends with its line, or a comma where the body has braces, or the body's end; a block by itself. */
+/* An attribute ends with its line, or a comma where the body has braces, or the body's end; a block by itself. In braces
+ * white space alone may part one attribute from the next, as HCL 1 has it: a value is followed by no name or quote of
+ * its own. */
 static hf_result end_member(struct parser *p, bool braced, bool attribute)
 {
+    const uint8_t *ended = p->at;
     TRY(skip(p, false));
     uint8_t c = here(p);
     if (p->at == p->end || c == '\n' || (braced && c == '}') || (!attribute && c != ','))
+        return HF_DONE;
+    if (braced && p->at > ended && (starts_name(c) || c == '"'))
         return HF_DONE;
     if (c != ',' || !braced)
         return fail(p, "the end of the line is expected");

@@ -88,6 +88,20 @@ static void strings_and_heredocs(void **state)
     becomes("a = \"\xc3\xa4\"", "{\"a\":\"\xc3\xa4\"}");
 }
 
+static void in_braces_white_space_parts_attributes(void **state)
+{
+    (void)state;
+    becomes("path \"a\" { capabilities=[\"read\"] denied_parameters={} min_wrapping_ttl=1 \"x\" = true }",
+            "{\"path\":[{\"a\":{\"capabilities\":[\"read\"],\"denied_parameters\":{},\"min_wrapping_ttl\":1,"
+            "\"x\":true}}]}");
+    becomes("a { x = 1 b \"c\" { } y = \"2\" z = 3, w = 4\n}\n",
+            "{\"a\":[{\"x\":1,\"b\":[{\"c\":{}}],\"y\":\"2\",\"z\":3,\"w\":4}]}");
+    becomes("m = { \"k\" = [] l = [1] }", "{\"m\":{\"k\":[],\"l\":[1]}}");
+    refused("a { x = [1]y = 2 }", 1, 12, "the end of the line is expected");
+    refused("a { x = 1 5 }", 1, 11, "the end of the line is expected");
+    refused("a { x = 1 x = 2 }", 1, 11, "set twice: x");
+}
+
 static void json_is_taken_too(void **state)
 {
     (void)state;
@@ -163,6 +177,7 @@ int main(void)
         cmocka_unit_test(a_policy_is_read),
         cmocka_unit_test(a_configuration_is_read),
         cmocka_unit_test(strings_and_heredocs),
+        cmocka_unit_test(in_braces_white_space_parts_attributes),
         cmocka_unit_test(json_is_taken_too),
         cmocka_unit_test(mistakes_are_named_where_they_stand),
         cmocka_unit_test(nesting_and_counts_are_bounded),
