@@ -412,6 +412,44 @@ static void bad_settings_are_refused(void **state)
     assert_int_equal(fixture_open(f).code, HF_OK);
 }
 
+static uint64_t position_of(void *arg)
+{
+    return *(uint64_t *)arg;
+}
+
+/* The head says how many changes the records held; and the records, how many entries the log had. */
+static void what_is_older_than_the_other_is_found(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t position = 40;
+    hf_audit_close(f->audit);
+    f->config.position = position_of;
+    f->config.position_arg = &position;
+    assert_int_equal(fixture_open(f).code, HF_OK);
+    write_entries(f, 0, 20, 5);
+    position = 43; /* what the last head has seen */
+    write_entries(f, 20, 5, 5);
+    hf_audit_close(f->audit);
+    f->audit = NULL;
+    position = 42;
+    expect_named(f, "the records are older than the audit log: 1 change is missing");
+    position = 40;
+    expect_named(f, "the records are older than the audit log: 3 changes are missing");
+    position = 0;
+    expect_named(f, "43 changes are missing");
+    position = 50; /* changes that no leaf tells of: expired tokens tidied away */
+    f->config.size_least = 26;
+    expect_named(f, "the audit log is older than the records: 1 entry is missing");
+    f->config.size_least = 125;
+    expect_named(f, "100 entries are missing");
+    f->config.size_least = 25;
+    assert_int_equal(fixture_open(f).code, HF_OK);
+    write_entries(f, 25, 5, 5);
+    fixture_reopen(f);
+    f->config.position = NULL;
+    fixture_reopen(f);
+}
+
 static int start_crypto(void **state)
 {
     (void)state;
@@ -436,6 +474,7 @@ int main(void)
         TEST(alterations_are_found_by_readers),
         TEST(other_keys_open_nothing),
         TEST(bad_settings_are_refused),
+        TEST(what_is_older_than_the_other_is_found),
     };
     return cmocka_run_group_tests(tests, start_crypto, NULL);
 }

@@ -479,6 +479,46 @@ static void a_shard_set_back_is_found(void **state)
     assert_non_null(strstr(hf_records_fault(), "set back"));
 }
 
+/* A change that came with an entry of the audit log remembers how long the log was then. */
+static hf_result put_with_entry(struct world *w, const char *name, struct hf_id log, uint64_t index)
+{
+    CLEANUP(hf_txn_freep) struct hf_txn *txn = NULL;
+    struct hf_id id = hf_record_id(w->records, HF_TABLE_KEY, NS, hf_cursor_text(name));
+    const struct hf_store_op leaf = {.kind = HF_STORE_AUDIT_APPEND,
+                                     .row = {.id = log},
+                                     .seq = index,
+                                     .amount = 1,
+                                     .blob = hf_cursor_text("leaf")};
+    TRY(hf_txn_begin(w->records, &txn));
+    TRY(hf_txn_put(txn, HF_TABLE_KEY, id, 0, NS, hf_cursor_text(name), 1, 0, hf_cursor_text("x")));
+    TRY(hf_txn_add(txn, &leaf));
+    return hf_txn_commit(txn, NULL);
+}
+
+static void how_long_the_audit_log_was_is_known(void **state)
+{
+    struct world *w = *state;
+    const struct hf_id log = {{1}}, other = {{2}};
+    ok(put(w, "before", 0, "one"));
+    assert_int_equal(hf_records_audit_least(w->records, log), 0);
+    ok(put_with_entry(w, "a", log, 7));
+    ok(put_with_entry(w, "b", log, 9));
+    ok(put_with_entry(w, "c", log, 8)); /* was begun before, and came after */
+    fails(put_with_entry(w, "c", log, 30), CONFLICT);
+    assert_int_equal(hf_records_audit_least(w->records, log), 10);
+    assert_int_equal(hf_records_audit_least(w->records, other), 0);
+    uint64_t position = hf_records_position(w->records);
+    ok(try_open(w));
+    assert_int_equal(hf_records_audit_least(w->records, log), 10);
+    assert_int_equal(hf_records_position(w->records), position);
+    ok(put(w, "b", 1, "two")); /* and is kept where no entry comes along */
+    ok(try_open(w));
+    assert_int_equal(hf_records_audit_least(w->records, log), 10);
+    assert_int_equal(hf_records_position(w->records), position + 1);
+    ok(drop(w, "b", 2));
+    assert_int_equal(hf_records_position(w->records), position + 2); /* what is deleted is a change, too */
+}
+
 static void another_key_opens_nothing(void **state)
 {
     struct world *w = *state;
@@ -588,6 +628,7 @@ int main(void)
         T(rows_that_changed_places_are_named),
         T(an_added_row_is_named),
         T(a_feed_that_was_meddled_with_is_found_at_open),
+        T(how_long_the_audit_log_was_is_known),
         T(a_shard_set_back_is_found),
         T(another_key_opens_nothing),
         T(many_writers_lose_nothing),
