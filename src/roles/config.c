@@ -11,11 +11,15 @@
 
 /* ---- errors ---- */
 
-static hf_result config_fail(struct hf_config_error *error, const struct hf_config_place *place,
-                             const char *reason, struct hf_cursor about)
+/* Keeps one more error; what was parsed goes nowhere where there is one. */
+static void config_wrong(struct hf_config_errors *errors, const struct hf_config_place *place,
+                         const char *reason, struct hf_cursor about)
 {
-    if (error == NULL)
-        return HF_FAIL(CONFIG);
+    if (errors->count == HF_CONFIG_ERRORS_MAX) {
+        errors->more = true;
+        return;
+    }
+    struct hf_config_error *error = &errors->at[errors->count++];
     struct hf_buf out = hf_buf(error->reason, sizeof(error->reason) - 1);
     if (place != NULL && place->key.left != 0) {
         if (place->block != NULL) {
@@ -38,7 +42,6 @@ static hf_result config_fail(struct hf_config_error *error, const struct hf_conf
     error->line = error->column = 0;
     if (place != NULL)
         hf_config_locate(place, &error->line, &error->column);
-    return HF_FAIL(CONFIG);
 }
 
 static const struct hf_cursor nothing = {0};
@@ -219,12 +222,12 @@ static const struct key *find_key(const struct key *keys, size_t count, struct h
 
 /* ---- listeners ---- */
 
-static hf_result parse_address(struct hf_cursor text, struct hf_config_listener *listener,
-                               struct hf_config_error *error, const struct hf_config_place *place)
+static bool parse_address(struct hf_cursor text, struct hf_config_listener *listener,
+                          struct hf_config_errors *errors, const struct hf_config_place *place)
 {
     const uint8_t *colon = text.left == 0 ? NULL : (const uint8_t *)memrchr(text.at, ':', text.left);
     if (colon == NULL || text.left >= sizeof(listener->address))
-        return config_fail(error, place, "expected HOST:PORT, got", text);
+        return config_wrong(errors, place, "expected HOST:PORT, got", text), false;
     struct hf_cursor host = hf_cursor(text.at, (size_t)(colon - text.at));
     struct hf_cursor port = hf_cursor(colon + 1, text.left - host.left - 1);
     uint32_t number = 0;
@@ -234,12 +237,12 @@ static hf_result parse_address(struct hf_cursor text, struct hf_config_listener 
         number = number * 10 + (port.at[i] - (uint32_t)'0');
     }
     if (!digits || number > UINT16_MAX)
-        return config_fail(error, place, "not a port (0 to 65535) in", text);
+        return config_wrong(errors, place, "not a port (0 to 65535) in", text), false;
     bool bracketed = host.left >= 2 && host.at[0] == '[' && host.at[host.left - 1] == ']';
     if (bracketed)
         host = hf_cursor(host.at + 1, host.left - 2);
     if (host.left >= sizeof(listener->host))
-        return config_fail(error, place, "not an address:", text);
+        return config_wrong(errors, place, "not an address:", text), false;
     memcpy(listener->address, text.at, text.left);
     listener->address[text.left] = 0;
     memcpy(listener->host, host.at, host.left);
@@ -251,16 +254,21 @@ static hf_result parse_address(struct hf_cursor text, struct hf_config_listener 
                  (!bracketed && inet_pton(AF_INET, listener->host, bytes) == 1) ||
                  (bracketed && inet_pton(AF_INET6, listener->host, bytes) == 1);
     if (!known)
-        return config_fail(error, place,
-                           "not a numeric address (IPv6 stands in brackets), localhost, or nothing:", text);
-    return HF_DONE;
+        return config_wrong(errors, place,
+                            "not a numeric address (IPv6 stands in brackets), localhost, or nothing:", text),
+               false;
+    return true;
 }
 
 hf_result hf_config_address(struct hf_cursor text, struct hf_config_listener *ret_listener,
-                            struct hf_config_error *error)
+                            struct hf_config_error *ret_error)
 {
     struct hf_config_listener listener = {0};
-    TRY(parse_address(text, &listener, error, NULL));
+    struct hf_config_errors errors = {0};
+    if (!parse_address(text, &listener, &errors, NULL)) {
+        *ret_error = errors.at[0];
+        return HF_FAIL(CONFIG);
+    }
     memcpy(ret_listener->address, listener.address, sizeof(listener.address));
     memcpy(ret_listener->host, listener.host, sizeof(listener.host));
     ret_listener->port = listener.port;
@@ -301,12 +309,13 @@ static const char *take_files(const struct hf_tree *value, struct hf_config_list
     return *ret_count == 0 ? "expected a path or a list of paths" : NULL;
 }
 
-static hf_result parse_listener(const struct hf_tree *block, struct hf_config *config,
-                                struct hf_config_error *error, struct hf_config_place *place)
+static void parse_listener(const struct hf_tree *block, struct hf_config *config,
+                           struct hf_config_errors *errors, struct hf_config_place *place)
 {
     place->key = nothing;
     if (config->listener_count == HF_CONFIG_LISTENERS_MAX)
-        return config_fail(error, place, "too many listeners", nothing);
+        return config_wrong(errors, place, "too many listeners", nothing);
+    uint32_t before = errors->count;
     struct hf_config_listener *listener = &config->listeners[config->listener_count++];
     *listener = (struct hf_config_listener){.tls = true};
     size_t certs = 0, keys = 0;
@@ -323,7 +332,7 @@ static hf_result parse_listener(const struct hf_tree *block, struct hf_config *c
             if (value.tag != HF_TREE_TEXT)
                 wrong = "expected a text";
             else
-                TRY(parse_address(value.body, listener, error, place));
+                (void)parse_address(value.body, listener, errors, place);
         } else if (hf_cursor_is(name, "tls_disable")) {
             if (value.tag != HF_TREE_TRUE && value.tag != HF_TREE_FALSE)
                 wrong = "expected true or false";
@@ -336,30 +345,31 @@ static hf_result parse_listener(const struct hf_tree *block, struct hf_config *c
             wrong = "unknown key";
         }
         if (wrong != NULL)
-            return config_fail(error, place, wrong, nothing);
+            config_wrong(errors, place, wrong, nothing);
     }
     place->key = nothing;
+    if (errors->count != before)
+        return; /* what its keys say together is not to be told yet */
     if (listener->address[0] == 0)
-        return config_fail(error, place, "address is missing", nothing);
+        return config_wrong(errors, place, "address is missing", nothing);
     if (certs != keys)
-        return config_fail(error, place, "as many tls_key_file as tls_cert_file are needed", nothing);
+        return config_wrong(errors, place, "as many tls_key_file as tls_cert_file are needed", nothing);
     if (listener->tls && certs == 0)
-        return config_fail(error, place, "tls_cert_file and tls_key_file are missing", nothing);
+        return config_wrong(errors, place, "tls_cert_file and tls_key_file are missing", nothing);
     if (!listener->tls && certs != 0)
-        return config_fail(error, place, "tls_disable contradicts tls_cert_file", nothing);
+        return config_wrong(errors, place, "tls_disable contradicts tls_cert_file", nothing);
     if (!listener->tls && !hf_config_is_loopback(listener))
-        return config_fail(error, place, "plain HTTP is served on loopback only, not on",
-                           hf_cursor_text(listener->address));
+        return config_wrong(errors, place, "plain HTTP is served on loopback only, not on",
+                            hf_cursor_text(listener->address));
     if (!listener->tls && (listener->require_client_cert || listener->client_ca_file[0] != 0))
-        return config_fail(error, place, "client certificates need TLS", nothing);
+        return config_wrong(errors, place, "client certificates need TLS", nothing);
     listener->cert_count = (uint8_t)certs;
-    return HF_DONE;
 }
 
 /* ---- blocks ---- */
 
-static hf_result parse_table(const struct hf_tree *block, const struct key *keys, size_t count, void *into,
-                             struct hf_config_error *error, struct hf_config_place *place)
+static void parse_table(const struct hf_tree *block, const struct key *keys, size_t count, void *into,
+                        struct hf_config_errors *errors, struct hf_config_place *place)
 {
     struct hf_tree_iter iter = hf_tree_iterate(block);
     struct hf_tree value;
@@ -367,49 +377,53 @@ static hf_result parse_table(const struct hf_tree *block, const struct key *keys
         const struct key *key = find_key(keys, count, place->key);
         const char *wrong = key == NULL ? "unknown key" : set_value(key, into, &value);
         if (wrong != NULL)
-            return config_fail(error, place, wrong, nothing);
+            config_wrong(errors, place, wrong, nothing);
     }
     place->key = nothing;
-    return HF_DONE;
 }
 
 /* Takes a block's one label off: {"tcp": {...}}. */
-static hf_result unlabel(const struct hf_tree *block, const char *label, struct hf_tree *ret_inner,
-                         struct hf_config_error *error, struct hf_config_place *place)
+static bool unlabel(const struct hf_tree *block, const char *label, struct hf_tree *ret_inner,
+                    struct hf_config_errors *errors, struct hf_config_place *place)
 {
     struct hf_tree_iter iter = hf_tree_iterate(block);
     struct hf_cursor name;
     if (block->tag != HF_TREE_MAP || block->count != 1 || !hf_tree_next(&iter, &name, ret_inner) ||
         ret_inner->tag != HF_TREE_MAP)
-        return config_fail(error, place, "expected a block with one label, such as", hf_cursor_text(label));
+        return config_wrong(errors, place, "expected a block with one label, such as", hf_cursor_text(label)),
+               false;
     if (!hf_cursor_is(name, label))
-        return config_fail(error, place, "unknown type", name);
-    return HF_DONE;
+        return config_wrong(errors, place, "unknown type", name), false;
+    return true;
 }
 
-static hf_result parse_block(const struct hf_tree *block, struct hf_config *config,
-                             struct hf_config_error *error, struct hf_config_place *place)
+static void parse_block(const struct hf_tree *block, struct hf_config *config,
+                        struct hf_config_errors *errors, struct hf_config_place *place)
 {
     struct hf_tree inner;
     if (strcmp(place->block, "listener") == 0) {
-        TRY(unlabel(block, "tcp", &inner, error, place));
-        return parse_listener(&inner, config, error, place);
+        if (unlabel(block, "tcp", &inner, errors, place))
+            parse_listener(&inner, config, errors, place);
+        return;
     }
     if (strcmp(place->block, "storage") == 0) {
-        TRY(unlabel(block, "sqlite", &inner, error, place));
-        return parse_table(&inner, storage_keys, HF_ARRAY_LEN(storage_keys), config, error, place);
+        if (unlabel(block, "sqlite", &inner, errors, place))
+            parse_table(&inner, storage_keys, HF_ARRAY_LEN(storage_keys), config, errors, place);
+        return;
     }
     if (strcmp(place->block, "seal") == 0) {
-        TRY(unlabel(block, "shamir", &inner, error, place));
-        return parse_table(&inner, NULL, 0, config, error, place);
+        if (unlabel(block, "shamir", &inner, errors, place))
+            parse_table(&inner, NULL, 0, config, errors, place);
+        return;
     }
     if (block->tag != HF_TREE_MAP)
-        return config_fail(error, place, "expected a block", nothing);
-    return parse_table(block, limits_keys, HF_ARRAY_LEN(limits_keys), &config->limits, error, place);
+        config_wrong(errors, place, "expected a block", nothing);
+    else
+        parse_table(block, limits_keys, HF_ARRAY_LEN(limits_keys), &config->limits, errors, place);
 }
 
-static hf_result parse_top(const struct hf_tree *top, struct hf_cursor text, struct hf_config *config,
-                           struct hf_config_error *error)
+static void parse_top(const struct hf_tree *top, struct hf_cursor text, struct hf_config *config,
+                      struct hf_config_errors *errors)
 {
     static const char *const blocks[] = {"listener", "storage", "seal", "limits"};
     struct hf_tree_iter iter = hf_tree_iterate(top);
@@ -421,29 +435,33 @@ static hf_result parse_top(const struct hf_tree *top, struct hf_cursor text, str
         if (key != NULL) {
             const char *wrong = set_value(key, config, &value);
             if (wrong != NULL)
-                return config_fail(error, &place, wrong, nothing);
+                config_wrong(errors, &place, wrong, nothing);
             continue;
         }
         for (size_t i = 0; i < HF_ARRAY_LEN(blocks); i++)
             if (hf_cursor_is(name, blocks[i]))
                 place.block = blocks[i];
-        if (place.block == NULL)
-            return config_fail(error, &place, "unknown key", nothing);
+        if (place.block == NULL) {
+            config_wrong(errors, &place, "unknown key", nothing);
+            continue;
+        }
         place.key = nothing;
-        if (value.tag != HF_TREE_ARRAY)
-            return config_fail(error, &place, "expected a block", nothing);
+        if (value.tag != HF_TREE_ARRAY) {
+            config_wrong(errors, &place, "expected a block", nothing);
+            continue;
+        }
         struct hf_tree_iter each = hf_tree_iterate(&value);
         struct hf_cursor none;
         struct hf_tree block;
         while (hf_tree_next(&each, &none, &block)) {
             if (place.nth != 0 && strcmp(place.block, "listener") != 0)
-                return config_fail(error, &place, "stands here a second time", nothing);
-            TRY(parse_block(&block, config, error, &place));
+                config_wrong(errors, &place, "stands here a second time", nothing);
+            else
+                parse_block(&block, config, errors, &place);
             place.key = nothing;
             place.nth++;
         }
     }
-    return HF_DONE;
 }
 
 /* ---- the whole ---- */
@@ -472,67 +490,82 @@ void hf_config_defaults(struct hf_config *ret_config)
     };
 }
 
-static hf_result check_whole(struct hf_config *config, struct hf_config_error *error)
+/* What is missing; then, where every key is right, what they say together. */
+static void check_whole(const struct hf_tree *top, struct hf_config *config, struct hf_config_errors *errors)
 {
-    if (config->storage_path[0] == 0)
-        return config_fail(error, NULL, "storage \"sqlite\" { path = ... } is missing", nothing);
-    if (config->storage_path[0] != '/')
-        return config_fail(error, NULL, "the path of storage must be absolute, not",
-                           hf_cursor_text(config->storage_path));
-    if (config->listener_count == 0)
-        return config_fail(error, NULL, "listener \"tcp\" { address = ... } is missing", nothing);
-    if (config->default_lease_ttl_ns > config->max_lease_ttl_ns)
-        return config_fail(error, NULL, "default_lease_ttl is longer than max_lease_ttl", nothing);
-    if (config->api_addr[0] == 0) {
+    if (!hf_tree_has(top, "storage") || (errors->count == 0 && config->storage_path[0] == 0))
+        config_wrong(errors, NULL, "storage \"sqlite\" { path = ... } is missing", nothing);
+    if (config->storage_path[0] != 0 && config->storage_path[0] != '/')
+        config_wrong(errors, NULL, "the path of storage must be absolute, not",
+                     hf_cursor_text(config->storage_path));
+    if (!hf_tree_has(top, "listener") || (errors->count == 0 && config->listener_count == 0))
+        config_wrong(errors, NULL, "listener \"tcp\" { address = ... } is missing", nothing);
+    if (errors->count == 0 && config->default_lease_ttl_ns > config->max_lease_ttl_ns)
+        config_wrong(errors, NULL, "default_lease_ttl is longer than max_lease_ttl", nothing);
+    if (errors->count == 0 && config->api_addr[0] == 0) {
         const struct hf_config_listener *first = &config->listeners[0];
         struct hf_buf out = hf_buf(config->api_addr, sizeof(config->api_addr) - 1);
         hf_buf_text(&out, first->tls ? "https://" : "http://");
         hf_buf_text(&out, first->address);
         config->api_addr[out.len] = 0;
     }
-    return HF_DONE;
 }
 
-hf_result hf_config_parse(struct hf_cursor text, struct hf_config *ret_config,
-                          struct hf_config_error *ret_error)
+static void parse_into(struct hf_cursor text, struct hf_buf space, struct hf_config *config,
+                       struct hf_config_errors *errors)
 {
-    if (text.left > HF_CONFIG_TEXT_MAX)
-        return config_fail(ret_error, NULL, "the file is too large", nothing);
-    if (text.left != 0 && memchr(text.at, 0, text.left) != NULL)
-        return config_fail(ret_error, NULL, "the file holds a zero byte", nothing);
+    struct hf_tree_writer w = hf_tree_writer(&space);
+    struct hf_hcl_error hcl = {0};
+    struct hf_tree top;
+    hf_config_defaults(config);
+    if (!HF_IS_OK(hf_hcl_to_tree(text, &w, &hcl))) {
+        config_wrong(errors, NULL, hcl.reason[0] != 0 ? hcl.reason : "does not parse", nothing);
+        errors->at[0].line = hcl.line;
+        errors->at[0].column = hcl.column;
+    } else if (!HF_IS_OK(hf_tree_open(hf_buf_cursor(&space), &top))) {
+        config_wrong(errors, NULL, "nested too deeply", nothing);
+    } else {
+        parse_top(&top, text, config, errors);
+        check_whole(&top, config, errors);
+    }
+}
+
+hf_result hf_config_check(struct hf_cursor text, struct hf_config *ret_config,
+                          struct hf_config_errors *ret_errors)
+{
+    ret_errors->count = 0;
+    ret_errors->more = false;
+    if (text.left > HF_CONFIG_TEXT_MAX) {
+        config_wrong(ret_errors, NULL, "the file is too large", nothing);
+        return HF_FAIL(CONFIG);
+    }
+    if (text.left != 0 && memchr(text.at, 0, text.left) != NULL) {
+        config_wrong(ret_errors, NULL, "the file holds a zero byte", nothing);
+        return HF_FAIL(CONFIG);
+    }
     size_t cap = 16 * text.left + 4096; /* a tree spends at most some 15 bytes of frame on a value */
     uint8_t *space = (uint8_t *)malloc(cap);
     struct hf_config *config = (struct hf_config *)malloc(sizeof(*config));
     hf_result result = HF_FAIL(NO_MEMORY);
     if (space != NULL && config != NULL) {
-        struct hf_buf out = hf_buf(space, cap);
-        struct hf_tree_writer w = hf_tree_writer(&out);
-        struct hf_hcl_error hcl = {0};
-        struct hf_tree top;
-        hf_config_defaults(config);
-        result = hf_hcl_to_tree(text, &w, &hcl);
-        if (!HF_IS_OK(result)) {
-            result =
-                config_fail(ret_error, NULL, hcl.reason[0] != 0 ? hcl.reason : "does not parse", nothing);
-            if (ret_error != NULL) {
-                ret_error->line = hcl.line;
-                ret_error->column = hcl.column;
-            }
-        } else {
-            result = hf_tree_open(hf_buf_cursor(&out), &top);
-            if (HF_IS_OK(result))
-                result = parse_top(&top, text, config, ret_error);
-            else
-                result = config_fail(ret_error, NULL, "nested too deeply", nothing);
-        }
-        if (HF_IS_OK(result))
-            result = check_whole(config, ret_error);
+        parse_into(text, hf_buf(space, cap), config, ret_errors);
+        result = ret_errors->count == 0 ? HF_DONE : HF_FAIL(CONFIG);
         if (HF_IS_OK(result))
             *ret_config = *config;
     } else {
-        (void)config_fail(ret_error, NULL, "out of memory", nothing).code;
+        config_wrong(ret_errors, NULL, "out of memory", nothing);
     }
     free(space);
     free(config);
+    return result;
+}
+
+hf_result hf_config_parse(struct hf_cursor text, struct hf_config *ret_config,
+                          struct hf_config_error *ret_error)
+{
+    struct hf_config_errors errors;
+    hf_result result = hf_config_check(text, ret_config, &errors);
+    if (!HF_IS_OK(result) && ret_error != NULL)
+        *ret_error = errors.at[0];
     return result;
 }

@@ -14,6 +14,7 @@ enum {
     HF_CONFIG_CERTS_MAX = 4, /* certificates of one listener: post-quantum and classical side by side */
     HF_CONFIG_FRONTS_MAX = 64,
     HF_CONFIG_CORE_THREADS_MAX = 64,
+    HF_CONFIG_ERRORS_MAX = 32,
 };
 
 struct hf_config_cert {
@@ -72,11 +73,22 @@ struct hf_config_error {
     char reason[256];
 };
 
+/* Everything that is wrong, in the order in which it was found. */
+struct hf_config_errors {
+    uint32_t count; /* of those kept */
+    bool more;      /* there were more than are kept */
+    struct hf_config_error at[HF_CONFIG_ERRORS_MAX];
+};
+
 /* What stands where the file says nothing. */
 void hf_config_defaults(struct hf_config *ret_config);
-/* Fails: CONFIG with ret_error filled. Reads no file but `text`; says nothing about whether paths exist. */
+/* Fails: CONFIG with ret_error filled: the first. Reads no file but `text`; says nothing about whether paths exist. */
 hf_result hf_config_parse(struct hf_cursor text, struct hf_config *ret_config,
                           struct hf_config_error *ret_error);
+/* The same, but goes on behind an error where it can: what is wrong with a value, a key or a block hides nothing else;
+ * wrong syntax ends it. Fails: CONFIG with at least one error. */
+hf_result hf_config_check(struct hf_cursor text, struct hf_config *ret_config,
+                          struct hf_config_errors *ret_errors);
 /* Splits "host:port", "[v6]:port" or ":port". Fails: CONFIG with ret_error filled. */
 hf_result hf_config_address(struct hf_cursor text, struct hf_config_listener *ret_listener,
                             struct hf_config_error *ret_error);

@@ -138,11 +138,13 @@ static void complain_config(const char *path, const struct hf_config_error *erro
 
 static hf_result load_config(const char *path, struct hf_config *config, struct hf_cursor *ret_text)
 {
-    struct hf_config_error error = {0};
+    struct hf_config_errors errors;
     TRY(read_config(path, ret_text));
-    hf_result parsed = hf_config_parse(*ret_text, config, &error);
-    if (!HF_IS_OK(parsed))
-        complain_config(path, &error);
+    hf_result parsed = hf_config_check(*ret_text, config, &errors);
+    for (uint32_t i = 0; !HF_IS_OK(parsed) && i < errors.count; i++)
+        complain_config(path, &errors.at[i]);
+    if (!HF_IS_OK(parsed) && errors.more)
+        hf_complain(path, ": there are more errors", NULL);
     return parsed;
 }
 

@@ -164,6 +164,43 @@ static void errors_have_line_and_reason(void **state)
     }
 }
 
+static void says_everything_that_is_wrong(void **state)
+{
+    (void)state;
+    static const char text[] = "levle = 1\nlog_level = \"loud\"\n"                           /* 1, 2 */
+                               "storage \"sqlite\" {\n  path = 7\n  paht = \"/x\"\n}\n"      /* 4, 5 */
+                               "listener \"tcp\" {\n  address = \"nowhere\"\n  tls = 1\n}\n" /* 8, 9 */
+                               "listener \"tcp\" {\n  tls_disable = true\n}\n"               /* 11 */
+                               "listener \"unix\" {}\nlimits {\n  streams_max = 0\n}\n"      /* 14, 16 */
+                               "seal = \"shamir\"\n";                                        /* 18 */
+    static const uint32_t lines[] = {1, 2, 4, 5, 8, 9, 11, 14, 16, 18};
+    struct hf_config config = {.fronts = 77};
+    struct hf_config_errors errors;
+    assert_int_equal(hf_config_check(hf_cursor_text(text), &config, &errors).code, HF_CONFIG);
+    assert_int_equal(errors.count, HF_ARRAY_LEN(lines));
+    assert_false(errors.more);
+    for (size_t i = 0; i < HF_ARRAY_LEN(lines); i++)
+        assert_int_equal(errors.at[i].line, lines[i]);
+    assert_int_equal(config.fronts, 77);
+
+    assert_int_equal(hf_config_check(hf_cursor_text("levle = 1\n"), &config, &errors).code, HF_CONFIG);
+    assert_int_equal(errors.count, 3); /* and both blocks that must be there */
+    assert_int_equal(hf_config_check(hf_cursor_text("level = \n"), &config, &errors).code, HF_CONFIG);
+    assert_int_equal(errors.count, 1); /* syntax */
+    assert_int_equal(hf_config_check(hf_cursor_text(STORAGE LISTENER), &config, &errors).code, HF_OK);
+
+    char many[4096];
+    struct hf_buf out = hf_buf(many, sizeof(many));
+    for (unsigned i = 0; i < HF_CONFIG_ERRORS_MAX + 1; i++) {
+        hf_buf_text(&out, "x");
+        hf_buf_decimal(&out, i);
+        hf_buf_text(&out, " = 1\n");
+    }
+    assert_int_equal(hf_config_check(hf_buf_cursor(&out), &config, &errors).code, HF_CONFIG);
+    assert_int_equal(errors.count, HF_CONFIG_ERRORS_MAX);
+    assert_true(errors.more);
+}
+
 static void refuses_zero_bytes_and_size(void **state)
 {
     (void)state;
@@ -199,6 +236,7 @@ int main(void)
         cmocka_unit_test(little_is_enough),
         cmocka_unit_test(takes_json_too),
         cmocka_unit_test(errors_have_line_and_reason),
+        cmocka_unit_test(says_everything_that_is_wrong),
         cmocka_unit_test(refuses_zero_bytes_and_size),
         cmocka_unit_test(loopback),
     };
