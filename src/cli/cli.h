@@ -33,6 +33,7 @@ struct cli { /* one run */
         *options[40]; /* values, by the position in the command's option list; "" for a flag that is set */
 };
 
+enum { CLI_ANY_WORDS = 1 << 30 };
 struct cli_option {
     const char *name;  /* "threshold": --threshold N */
     const char *value; /* "N"; NULL: a flag */
@@ -41,6 +42,7 @@ struct cli_option {
 struct cli_command {
     const char *name; /* "key create" */
     const char *args; /* "NAME" */
+    int most_words;   /* more words than these are refused before run() */
     const char *help;
     int (*run)(struct cli *cli);
     const struct cli_option *options; /* ends with a NULL name; NULL: none */

@@ -6,7 +6,7 @@
 #include "secret/secret.h"
 #include "wire/json.h"
 
-enum { SMALL = 16 << 10, POLICY_MAX = 1 << 20 };
+enum { SMALL = 16 << 10, POLICY_MAX = 1 << 20, TOKEN_MAX = 2048 };
 
 int cmd_policy_write(struct cli *cli)
 {
@@ -93,33 +93,50 @@ int cmd_token_create(struct cli *cli)
     return cli_show(cli, "POST", CLI_PATH("auth/token/create"), &body, "");
 }
 
-/* The same for one's own token and for another's accessor. */
-static int token_op(struct cli *cli, const char *method, const char *own, const char *by_accessor,
-                    const char *good)
+/* The same for one's own token, for another's accessor, and for another token: that comes by a descriptor. */
+static int token_op(struct cli *cli, const char *method, const char *path, const char *good)
 {
     const char *accessor = cli_option(cli, "accessor");
-    if (accessor == NULL)
+    char own[64], other[64], token[TOKEN_MAX];
+    int64_t fd;
+    if (!cli_number(cli, "token-fd", -1, &fd) || fd > INT32_MAX)
+        return CLI_USAGE;
+    if (accessor != NULL && fd >= 0)
+        return cli_usage(cli, "either --accessor or --token-fd");
+    snprintf(own, sizeof(own), "%s-self", path);
+    if (accessor == NULL && fd < 0)
         return cli_show(cli, method, CLI_PATH(own), NULL, good);
+    if (fd >= 0) {
+        hf_result got = cli_read_secret("", (int)fd, token, sizeof(token));
+        if (!HF_IS_OK(got)) {
+            hf_wipe(token, sizeof(token));
+            return cli_failed(cli, got, "no token was given");
+        }
+    }
+    snprintf(other, sizeof(other), "%s%s", path, fd >= 0 ? "" : "-accessor");
     struct cli_body body;
-    if (!HF_IS_OK(cli_body_begin(&body, SMALL)))
+    if (!HF_IS_OK(cli_body_begin(&body, SMALL))) {
+        hf_wipe(token, sizeof(token));
         return CLI_FAILED;
-    hf_tw_k_text(&body.w, "accessor", accessor);
-    return cli_show(cli, "POST", CLI_PATH(by_accessor), &body, good);
+    }
+    hf_tw_k_text(&body.w, fd >= 0 ? "token" : "accessor", fd >= 0 ? token : accessor);
+    hf_wipe(token, sizeof(token));
+    return cli_show(cli, "POST", CLI_PATH(other), &body, good);
 }
 
 int cmd_token_lookup(struct cli *cli)
 {
-    return token_op(cli, "GET", "auth/token/lookup-self", "auth/token/lookup-accessor", "");
+    return token_op(cli, "GET", "auth/token/lookup", "");
 }
 
 int cmd_token_renew(struct cli *cli)
 {
-    return token_op(cli, "POST", "auth/token/renew-self", "auth/token/renew-accessor", "renewed\n");
+    return token_op(cli, "POST", "auth/token/renew", "renewed\n");
 }
 
 int cmd_token_revoke(struct cli *cli)
 {
-    return token_op(cli, "POST", "auth/token/revoke-self", "auth/token/revoke-accessor", "revoked\n");
+    return token_op(cli, "POST", "auth/token/revoke", "revoked\n");
 }
 
 int cmd_token_capabilities(struct cli *cli)

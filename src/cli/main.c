@@ -301,6 +301,9 @@ static int run(struct cli *cli, int argc, char **argv)
     cli->command = command;
     if (!take_options(cli, global_values, command->options, &argc, argv, false))
         return CLI_USAGE;
+    if (argc > command->most_words) /* not named: it may be a secret given in the wrong place */
+        return cli_usage(cli,
+                         argc == 1 ? "an argument that this command does not take" : "too many arguments");
     cli->argc = argc;
     cli->argv = argv;
     settle_connection(cli, global_values);

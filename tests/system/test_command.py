@@ -61,6 +61,16 @@ class Files(unittest.TestCase):
             out = self.server.command("decrypt", "--in", self.path("range.hf"), "--range", f"{start}-{end}").stdout
             self.assertEqual(out, plain[start:end])
 
+    def test_a_range_past_the_end_is_refused(self):
+        self.encrypted(1000, "short")
+        for beyond in ("1000-1001", "1000-", "1001-1001", "5000-6000"):
+            done = self.server.command("decrypt", "--in", self.path("short.hf"), "--range", beyond, check=False)
+            self.assertEqual(done.returncode, 7, beyond)
+            self.assertEqual(done.stdout, b"")
+        self.encrypted(0, "empty")
+        self.assertEqual(self.server.command("decrypt", "--in", self.path("empty.hf"), "--range", "0-").stdout, b"")
+        self.assertIn(b"without TO", run("help", "decrypt").stdout)
+
     def test_alterations_are_found(self):
         plain, sealed = self.encrypted(900_000, "bad")
         body = sealed.index(b"vault:v1:") + 9
@@ -166,6 +176,37 @@ class Command(unittest.TestCase):
             self.assertNotIn(key.encode(), done.stdout + done.stderr)
         self.assertEqual(self.server.command("status").returncode, 0)
 
+    def test_surplus_arguments_are_refused(self):
+        """By every command, before it does anything: `token revoke OTHER` once revoked the caller's own token."""
+        listed = re.findall(r"^  ([a-z][a-z -]*?) {2,}", run("help").stdout.decode().split("options for all")[0], re.M)
+        self.assertGreater(len(listed), 40)
+        for name in listed:
+            if name != "write": # takes as many as there are fields
+                done = self.server.command(*name.split(), "a", "b", "c", "surplus", check=False)
+                self.assertEqual(done.returncode, 2, name)
+                self.assertIn(b"usage: holdfast", done.stderr, name)
+        for name in ("seal", "token revoke", "token renew", "token lookup", "key list", "decrypt", "init"):
+            done = self.server.command(*name.split(), "hvs.other", check=False)
+            self.assertEqual(done.returncode, 2, name)
+            self.assertNotIn(b"hvs.other", done.stdout + done.stderr)
+        self.assertEqual(self.server.command("status").returncode, 0)
+        self.assertEqual(self.server.command("token", "lookup").returncode, 0)
+
+    def test_another_token_comes_by_a_descriptor(self):
+        made = json.loads(self.server.command("token", "create", "--ttl", "1h", "--policy", "default", "-o", "json").stdout)["auth"]
+        other = made["client_token"].encode() + b"\n"
+        seen = json.loads(self.server.command("token", "lookup", "--token-fd", "0", "-o", "json", input=other).stdout)["data"]
+        self.assertEqual(seen["accessor"], made["accessor"])
+        self.server.command("token", "renew", "--token-fd", "0", input=other)
+        self.server.command("token", "revoke", "--token-fd", "0", input=other)
+        self.assertNotEqual(self.server.command("token", "lookup", "--token-fd", "0", check=False, input=other).returncode, 0)
+        self.assertEqual(self.server.command("token", "lookup").returncode, 0)
+        none = self.server.command("token", "revoke", "--token-fd", "0", check=False, input=b"")
+        self.assertNotEqual(none.returncode, 0)
+        both = self.server.command("token", "revoke", "--token-fd", "0", "--accessor", "x", check=False, input=other)
+        self.assertEqual(both.returncode, 2)
+        self.assertEqual(self.server.command("token", "lookup").returncode, 0)
+
     def test_audit_offline(self):
         with tempfile.TemporaryDirectory() as folder:
             log, checkpoint, keys = (str(Path(folder) / n) for n in ("log", "checkpoint", "keys"))
@@ -214,6 +255,30 @@ class Command(unittest.TestCase):
             server.put("sys/unseal", {"key": made["keys"][0]}, token="")
             self.assertEqual(server.post("transit/decrypt/kept", {"ciphertext": sealed}).data["plaintext"], b64(b"kept"))
             self.assertEqual(server.get("transit/keys/later").status, 404)
+
+    def test_check_names_every_error(self):
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "holdfast.hcl"
+            file.write_text('levle = 1\nstorage "sqlite" {\n  path = 7\n}\n'
+                            'listener "tcp" {\n  address = "nowhere"\n  tls = true\n}\nfronts = -1\n')
+            done = subprocess.run([str(BIN / "holdfastd"), "--check", str(file)], capture_output=True, text=True)
+            self.assertEqual(done.returncode, 1)
+            self.assertEqual([int(n) for n in re.findall(r"holdfast\.hcl:(\d+):\d+: ", done.stderr)], [1, 3, 6, 7, 9])
+
+    def test_numbers_come_back_to_the_letter(self):
+        numbers = b"[18446744073709551617,0.1000000000000000055511151231257827,1.10]"
+        self.server.command("write", "secret/data/numbers", 'data:={"n":%s}' % numbers.decode())
+        self.assertIn(numbers, self.server.command("read", "secret/data/numbers", "-o", "json").stdout.replace(b" ", b"").replace(b"\n", b""))
+
+    def test_a_list_is_asked_for_once(self):
+        self.assertEqual(self.server.get("transit/keys?list=true&list=false").status, 400)
+        self.assertEqual(self.server.get("transit/keys?list=false&list=true").status, 400)
+
+    def test_init_of_an_initialised_server_names_no_other_product(self):
+        done = self.server.command("init", check=False)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn(b"already initialized", done.stderr)
+        self.assertNotIn(b"Vault", done.stderr)
 
     def test_completion_and_help(self):
         bash = run("completion", "bash")
