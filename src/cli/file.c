@@ -268,8 +268,8 @@ static hf_result open_range(const struct cli_file_job *job, struct hf_floe *floe
     uint64_t file_len = (uint64_t)end - (body_at - HF_FLOE_HEADER), segments, plain_len;
     TRY(hf_floe_layout(floe, file_len, &segments, &plain_len));
     uint64_t to = HF_MIN(job->to, plain_len);
-    if (job->from > plain_len)
-        return HF_FAIL(BAD_ARGUMENT);
+    if (job->from > plain_len || (job->from == plain_len && job->from != 0 && job->to != job->from))
+        return HF_FAIL(BAD_ARGUMENT); /* nothing of what was asked for exists */
     size_t segment = hf_floe_segment_len(floe), step = hf_floe_plain_len(floe);
     uint8_t *sealed = malloc(segment), *plain = malloc(step);
     hf_result done = plain == NULL || sealed == NULL ? HF_FAIL(NO_MEMORY) : HF_DONE;

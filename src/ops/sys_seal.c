@@ -159,7 +159,7 @@ hf_result hf_sys_init(struct hf_core *core, struct hf_call *call)
     call->audit.operation = call->op->name;
     hf_result made = hf_core_initialize(core, shares, threshold, hf_cursor(NULL, 0), &commit, &set, &token);
     if (made.code == HF_ALREADY)
-        return hf_call_fail(call, HF_ALREADY, "Vault is already initialized");
+        return hf_call_fail(call, HF_ALREADY, "already initialized");
     TRY(made);
     hf_core_lock(core);
     if (token.len == 0)
