@@ -351,6 +351,10 @@ class Running(unittest.TestCase):
                 before = server.pids()[role]
                 began = time.monotonic()
                 os.kill(before[0], signal.SIGSTOP)
+                if role == "core": # who asks meanwhile waits no longer than till it is found
+                    self.assertEqual(server.get("sys/health", timeout=60).status, 503)
+                    self.assertLess(time.monotonic() - began, 15)
+
                 def replaced():
                     now = server.pids().get(role, [])
                     return len(now) == len(before) and before[0] not in now
