@@ -5,11 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/encode.h"
 #include "cli/commands.h"
+#include "cli/output.h"
 #include "store/backup.h"
 #include "store/doctor.h"
 
@@ -28,32 +30,33 @@ static void on_progress(void *arg, uint64_t done, uint64_t all)
     m->done = done;
 }
 
+static bool same_file(const char *a, const char *b)
+{
+    struct stat one, two;
+    return stat(a, &one) == 0 && stat(b, &two) == 0 && one.st_dev == two.st_dev && one.st_ino == two.st_ino;
+}
+
 int cmd_backup(struct cli *cli)
 {
     const char *out = cli_option(cli, "out");
     if (cli->argc != 1 || out == NULL)
         return cli_usage(cli, "the database's file and --out are needed");
-    char partial[4096];
-    snprintf(partial, sizeof(partial), "%.4000s.partial", out);
-    int fd = open(partial, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0) {
-        cli_error(strerror(errno), partial);
+    if (same_file(cli->argv[0], out)) {
+        cli_error("this is the database itself", out);
         return CLI_FAILED;
     }
+    struct cli_output to;
+    if (!cli_output_open(out, cli_option(cli, "force") != NULL, &to))
+        return CLI_FAILED;
     struct moved m = {0};
     cli_progress_begin(&m.progress, "backing up", 0);
-    hf_result done = hf_backup_file(cli->argv[0], fd, on_progress, &m);
+    hf_result done = hf_backup_file(cli->argv[0], to.fd, on_progress, &m);
     cli_progress_end(&m.progress);
-    bool synced = fsync(fd) == 0;
-    synced = close(fd) == 0 && synced;
-    if (HF_IS_OK(done) && (!synced || rename(partial, out) != 0))
-        done = HF_FAIL(SYSTEM);
-    if (!HF_IS_OK(done)) {
-        unlink(partial);
-        return cli_failed(cli, done, "the backup was not made");
-    }
-    cli_say(cli, CLI_GOOD, "backed up: everything in it stays sealed\n");
-    return CLI_OK;
+    int code = HF_IS_OK(done) ? CLI_OK : cli_failed(cli, done, "the backup was not made");
+    code = cli_output_close(&to, code);
+    if (code == CLI_OK)
+        cli_say(cli, CLI_GOOD, "backed up: everything in it stays sealed\n");
+    return code;
 }
 
 int cmd_restore(struct cli *cli)
@@ -95,12 +98,23 @@ int cmd_doctor(struct cli *cli)
 {
     if (cli->argc != 1)
         return cli_usage(cli, "name the database's file");
+    if (hf_backup_is(cli->argv[0])) {
+        cli_error(
+            "this is a backup, not a database: `holdfast restore --in FILE --to NEW` checks its digest and makes "
+            "a database of it, for doctor to check",
+            cli->argv[0]);
+        return CLI_INVALID;
+    }
     struct hf_doctor_summary summary;
     hf_result done = hf_doctor_run(cli->argv[0], on_finding, cli, &summary);
     if (!HF_IS_OK(done))
         return cli_failed(cli, done, cli->argv[0]);
+    printf("not checked without keys (and what does check it):\n");
+    for (size_t i = 0; hf_doctor_unchecked(i) != NULL; i++)
+        printf("     - %s\n", hf_doctor_unchecked(i));
     cli_say(cli, summary.bad == 0 ? CLI_GOOD : CLI_BAD,
-            summary.bad == 0 ? "the database is whole\n" : "the database is NOT whole\n");
+            summary.bad == 0 ? "nothing wrong was found in what can be checked without keys\n"
+                             : "the database is NOT whole\n");
     return summary.bad == 0 ? CLI_OK : CLI_INVALID;
 }
 

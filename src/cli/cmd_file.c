@@ -8,17 +8,18 @@
 
 #include "cli/commands.h"
 #include "cli/file.h"
+#include "cli/output.h"
 #include "secret/secret.h"
 
-enum { PATHS = 4096, LINE_MAX_BYTES = 1 << 20, LINES_EACH = 1000, BATCH_BYTES = 16 << 20 };
+enum { LINE_MAX_BYTES = 1 << 20, LINES_EACH = 1000, BATCH_BYTES = 16 << 20 };
 
-/* Where input comes from and output goes to. A file is written beside its name and takes it when all is good, so that a
- * failed decryption leaves nothing that looks whole. */
+/* Where input comes from and output goes to. A file takes its name when all is good, so that a failed decryption leaves
+ * nothing that looks whole. */
 struct ends {
     int in_fd, out_fd;
     uint64_t in_size;
-    const char *out_path;
-    char partial[PATHS];
+    bool to_file;
+    struct cli_output out; /* where to_file */
 };
 
 static bool open_ends(struct cli *cli, struct ends *e)
@@ -36,38 +37,18 @@ static bool open_ends(struct cli *cli, struct ends *e)
         e->in_size = (uint64_t)st.st_size;
     if (out == NULL || strcmp(out, "-") == 0)
         return true;
-    e->out_path = out;
-    if (stat(out, &st) == 0 && !S_ISREG(st.st_mode)) { /* a device, a pipe: written as it is */
-        e->out_path = NULL;
-        e->out_fd = open(out, O_WRONLY | O_CLOEXEC);
-    } else {
-        snprintf(e->partial, sizeof(e->partial), "%.4000s.partial-XXXXXX", out);
-        e->out_fd = mkostemp(e->partial, O_CLOEXEC);
-    }
-    if (e->out_fd < 0)
-        cli_error(strerror(errno), out);
-    return e->out_fd >= 0;
+    e->to_file = cli_output_open(out, true, &e->out);
+    e->out_fd = e->out.fd;
+    if (!e->to_file && e->in_fd > STDERR_FILENO)
+        close(e->in_fd);
+    return e->to_file;
 }
 
 static int close_ends(struct ends *e, int code)
 {
     if (e->in_fd > STDERR_FILENO)
         close(e->in_fd);
-    if (e->out_path == NULL) {
-        if (e->out_fd > STDERR_FILENO && close(e->out_fd) != 0 && code == CLI_OK)
-            code = CLI_FAILED;
-        return code;
-    }
-    bool good = code == CLI_OK && fsync(e->out_fd) == 0;
-    good = close(e->out_fd) == 0 && good;
-    if (good && rename(e->partial, e->out_path) == 0)
-        return CLI_OK;
-    unlink(e->partial);
-    if (code == CLI_OK) {
-        cli_error("cannot write", e->out_path);
-        code = CLI_FAILED;
-    }
-    return code;
+    return e->to_file ? cli_output_close(&e->out, code) : code;
 }
 
 static struct cli_file_job job_of(struct cli *cli, const struct ends *e)

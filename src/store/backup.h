@@ -14,6 +14,8 @@
  * estimate. Fails: NOT_FOUND, CORRUPT, STORE_*, SYSTEM (to_fd takes no more). */
 hf_result hf_backup_file(const char *path, int to_fd,
                          void (*progress)(void *arg, uint64_t done, uint64_t all), void *arg);
+/* Whether the file at path begins as a backup does. */
+bool hf_backup_is(const char *path);
 /* Sink that writes to the descriptor that arg points to (int *). */
 hf_result hf_backup_to_fd(void *arg, struct hf_cursor bytes);
 

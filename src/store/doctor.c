@@ -5,16 +5,15 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#include "store/sqlite.h"
+#include "store/digest.h"
+#include "store/doctor_inner.h"
 
-enum { FAULTS_MAX = 1000, FIRST_FED_TABLE = 3 /* the seal's rows are in no feed */ };
-
-struct doctor {
-    struct hf_sqlite_conn conn;
-    int lock_fd;
-    hf_doctor_fn finding;
-    void *arg;
-    struct hf_doctor_summary report;
+enum {
+    FAULTS_MAX = 1000,
+    FIRST_FED_TABLE = 3, /* the seal's rows are in no feed */
+    TAG = 16,
+    SEALED_MIN = 24 + TAG, /* XAES-256-GCM: a nonce before, a tag behind */
+    HEAD_MIN = SEALED_MIN + 1,
 };
 
 static void doctor_done(struct doctor *d)
@@ -24,7 +23,7 @@ static void doctor_done(struct doctor *d)
         close(d->lock_fd); /* last: closing drops SQLite's own locks */
 }
 
-static void bad(struct doctor *d, const char *what)
+void doctor_bad(struct doctor *d, const char *what)
 {
     const struct hf_doctor_finding finding = {.bad = true, .text = what};
     d->report.bad++;
@@ -34,16 +33,10 @@ static void bad(struct doctor *d, const char *what)
 
 static void bad_text(void *arg, const char *what)
 {
-    bad(arg, what);
+    doctor_bad(arg, what);
 }
 
-/* Parts of a message: texts and numbers in turn. */
-struct line {
-    char text[256];
-    struct hf_buf out;
-};
-
-static struct hf_buf *line_begin(struct line *line, const char *what)
+struct hf_buf *doctor_line(struct doctor_line *line, const char *what)
 {
     memset(line->text, 0, sizeof line->text);
     line->out = hf_buf(line->text, sizeof line->text - 1);
@@ -51,13 +44,13 @@ static struct hf_buf *line_begin(struct line *line, const char *what)
     return &line->out;
 }
 
-static void put_number(struct hf_buf *out, const char *before, uint64_t number)
+void doctor_number(struct hf_buf *out, const char *before, uint64_t number)
 {
     hf_buf_text(out, before);
     hf_buf_decimal(out, number);
 }
 
-static void put_id(struct hf_buf *out, sqlite3_stmt *s, int column)
+void doctor_id(struct hf_buf *out, sqlite3_stmt *s, int column)
 {
     struct hf_id id;
     char text[HF_ID_TEXT_LEN];
@@ -69,9 +62,8 @@ static void put_id(struct hf_buf *out, sqlite3_stmt *s, int column)
     hf_buf_put(out, text, sizeof text);
 }
 
-/* Calls each() for every row of the query. */
-static hf_result rows_of(struct doctor *d, const char *sql,
-                         void (*each)(struct doctor *d, sqlite3_stmt *s, void *at), void *at)
+hf_result doctor_rows(struct doctor *d, const char *sql,
+                      void (*each)(struct doctor *d, sqlite3_stmt *s, void *at), void *at)
 {
     sqlite3_stmt *s = NULL;
     int code = sqlite3_prepare_v2(d->conn.db, sql, -1, &s, NULL);
@@ -103,7 +95,7 @@ static hf_result open_file(struct doctor *d, const char *path)
     if (HF_IS_OK(result) && application != HF_SQLITE_APPLICATION)
         result = HF_FAIL(CORRUPT);
     if (result.code == HF_CORRUPT)
-        bad(d, "file: no database of Holdfast, or its first page is damaged");
+        doctor_bad(d, "file: no database of Holdfast, or its first page is damaged");
     TRY(result);
     if (version != HF_SQLITE_SCHEMA)
         return HF_FAIL(UNSUPPORTED);
@@ -118,15 +110,15 @@ static hf_result open_file(struct doctor *d, const char *path)
 static void each_integrity(struct doctor *d, sqlite3_stmt *s, void *at)
 {
     const char *text = (const char *)sqlite3_column_text(s, 0);
-    struct line line;
+    struct doctor_line line;
     (void)at;
     if (text != NULL && strcmp(text, "ok") == 0)
         return;
-    struct hf_buf *out = line_begin(&line, "file: ");
+    struct hf_buf *out = doctor_line(&line, "file: ");
     struct hf_cursor what = hf_cursor_text(text == NULL ? "?" : text);
     what.left = HF_MIN(what.left, out->cap - out->len);
     hf_buf_put_cursor(out, what);
-    bad(d, line.text);
+    doctor_bad(d, line.text);
 }
 
 /* ---- feeds ------------------------------------------------------------------------------------------------------ */
@@ -140,26 +132,33 @@ static void each_head(struct doctor *d, sqlite3_stmt *s, void *at)
     struct feeds *f = at;
     int64_t shard = sqlite3_column_int64(s, 0), seq = sqlite3_column_int64(s, 1);
     if (shard < 0 || shard >= HF_STORE_SHARDS || seq <= 0)
-        bad(d, "head: of a shard that there is not");
+        doctor_bad(d, "head: of a shard that there is not");
     else
         f->head[shard] = (uint64_t)seq;
+    if (d->sealed && hf_sqlite_column(s, 2).left < HEAD_MIN) {
+        struct doctor_line line;
+        struct hf_buf *out = doctor_line(&line, "head: ");
+        doctor_number(out, "shard ", (uint64_t)shard);
+        hf_buf_text(out, ": its sealed head is cut off");
+        doctor_bad(d, line.text);
+    }
 }
 
 static void each_change(struct doctor *d, sqlite3_stmt *s, void *at)
 {
     struct feeds *f = at;
-    struct line line;
+    struct doctor_line line;
     uint64_t shard = (uint64_t)sqlite3_column_int64(s, 0), seq = (uint64_t)sqlite3_column_int64(s, 1);
     d->report.changes++;
     if (shard >= HF_STORE_SHARDS) {
-        bad(d, "feed: a change of a shard that there is not");
+        doctor_bad(d, "feed: a change of a shard that there is not");
         return;
     }
     if (seq != f->last[shard] + 1) {
-        struct hf_buf *out = line_begin(&line, "feed: ");
-        put_number(out, "shard ", shard);
-        put_number(out, ": a gap before change ", seq);
-        bad(d, line.text);
+        struct hf_buf *out = doctor_line(&line, "feed: ");
+        doctor_number(out, "shard ", shard);
+        doctor_number(out, ": a gap before change ", seq);
+        doctor_bad(d, line.text);
     }
     f->last[shard] = seq;
 }
@@ -167,17 +166,17 @@ static void each_change(struct doctor *d, sqlite3_stmt *s, void *at)
 static hf_result check_feeds(struct doctor *d)
 {
     struct feeds f = {0};
-    TRY(rows_of(d, "SELECT shard,seq FROM head", each_head, &f));
-    TRY(rows_of(d, "SELECT shard,seq FROM change ORDER BY pos", each_change, &f));
+    TRY(doctor_rows(d, "SELECT shard,seq,sealed FROM head", each_head, &f));
+    TRY(doctor_rows(d, "SELECT shard,seq FROM change ORDER BY pos", each_change, &f));
     for (uint64_t shard = 0; shard < HF_STORE_SHARDS; shard++) {
         if (f.head[shard] == f.last[shard])
             continue;
-        struct line line;
-        struct hf_buf *out = line_begin(&line, "feed: ");
-        put_number(out, "shard ", shard);
-        put_number(out, ": its head stands at change ", f.head[shard]);
-        put_number(out, ", its feed ends with ", f.last[shard]);
-        bad(d, line.text);
+        struct doctor_line line;
+        struct hf_buf *out = doctor_line(&line, "feed: ");
+        doctor_number(out, "shard ", shard);
+        doctor_number(out, ": its head stands at change ", f.head[shard]);
+        doctor_number(out, ", its feed ends with ", f.last[shard]);
+        doctor_bad(d, line.text);
     }
     return HF_DONE;
 }
@@ -186,13 +185,13 @@ static hf_result check_feeds(struct doctor *d)
 
 static void row_line(struct doctor *d, sqlite3_stmt *s, const char *what)
 {
-    struct line line;
-    struct hf_buf *out = line_begin(&line, "record: ");
-    put_number(out, "table ", (uint64_t)sqlite3_column_int64(s, 0));
+    struct doctor_line line;
+    struct hf_buf *out = doctor_line(&line, "record: ");
+    doctor_number(out, "table ", (uint64_t)sqlite3_column_int64(s, 0));
     hf_buf_u8(out, ' ');
-    put_id(out, s, 1);
+    doctor_id(out, s, 1);
     hf_buf_text(out, what);
-    bad(d, line.text);
+    doctor_bad(d, line.text);
 }
 
 static void each_foreign(struct doctor *d, sqlite3_stmt *s, void *at)
@@ -207,17 +206,67 @@ static void each_missing(struct doctor *d, sqlite3_stmt *s, void *at)
     row_line(d, s, ": in the feed, but not in the table");
 }
 
-static void each_older(struct doctor *d, sqlite3_stmt *s, void *at)
+/* What a change says of its row: deleted u8 | tag 16 | namespace, u8 length before it | digest 16, or nothing. */
+static bool take_said(struct hf_cursor in, struct hf_cursor *ret_tag, struct hf_cursor *ret_ns,
+                      struct hf_cursor *ret_digest)
 {
+    uint8_t deleted, ns;
+    if (!hf_cursor_u8(&in, &deleted) || deleted > 1 || !hf_cursor_take(&in, TAG, ret_tag) ||
+        !hf_cursor_u8(&in, &ns) || !hf_cursor_take(&in, ns, ret_ns) ||
+        (in.left != 0 && in.left != HF_ROW_DIGEST))
+        return false;
+    *ret_digest = in;
+    return true;
+}
+
+/* Columns: tbl, id, rev, ns, name, state, due, sealed; what the feed has: rev, blob of the change. */
+static void each_row(struct doctor *d, sqlite3_stmt *s, void *at)
+{
+    struct hf_cursor tag, ns, digest;
+    uint8_t have[HF_ROW_DIGEST];
+    struct hf_row row = {.table = (uint16_t)sqlite3_column_int64(s, 0),
+                         .rev = (uint64_t)sqlite3_column_int64(s, 2),
+                         .ns = hf_sqlite_column(s, 3),
+                         .name = hf_sqlite_column(s, 4),
+                         .state = (uint8_t)sqlite3_column_int64(s, 5),
+                         .due_ns = sqlite3_column_int64(s, 6),
+                         .sealed = hf_sqlite_column(s, 7)};
     (void)at;
-    row_line(d, s, ": its revision is not the one that the feed has");
+    if (!hf_sqlite_column_id(s, 1, &row.id)) {
+        row_line(d, s, "");
+        return;
+    }
+    if (row.rev != (uint64_t)sqlite3_column_int64(s, 8)) {
+        row_line(d, s, ": its revision is not the one that the feed has");
+        return;
+    }
+    if (!take_said(hf_sqlite_column(s, 9), &tag, &ns, &digest)) {
+        row_line(d, s, ": the feed's change of it has an unknown form");
+        return;
+    }
+    if (row.sealed.left < SEALED_MIN) {
+        row_line(d, s, ": its sealed part is cut off");
+        return;
+    }
+    if (!hf_cursor_same(hf_cursor(row.sealed.at + row.sealed.left - TAG, TAG), tag)) {
+        row_line(d, s, ": its sealed part is not the one that the feed has: altered, cut off or another's");
+        return;
+    }
+    if (!hf_cursor_same(row.ns, ns)) {
+        row_line(d, s, ": its namespace is not the one that the feed has");
+        return;
+    }
+    d->report.rows_undigested += digest.left == 0;
+    hf_row_digest(&row, have);
+    if (digest.left != 0 && !hf_cursor_same(hf_cursor(have, sizeof have), digest))
+        row_line(d, s, ": altered: its name, state, time or sealed part is not what the feed has");
 }
 
 /* The last change of each record, in memory: the first byte of what a change says tells whether it deleted. */
 static const char last_changes[] =
-    "CREATE TEMP TABLE last(tbl INTEGER, id BLOB, rev INTEGER, deleted INTEGER, PRIMARY KEY(tbl,id)) WITHOUT ROWID;"
-    "INSERT OR REPLACE INTO last SELECT tbl,id,rev,substr(sealed,1,1)=x'01' FROM change ORDER BY pos;"
-    "DELETE FROM last WHERE deleted";
+    "CREATE TEMP TABLE last(tbl INTEGER, id BLOB, rev INTEGER, said BLOB, PRIMARY KEY(tbl,id)) WITHOUT ROWID;"
+    "INSERT OR REPLACE INTO last SELECT tbl,id,rev,sealed FROM change ORDER BY pos;"
+    "DELETE FROM last WHERE substr(said,1,1)=x'01'";
 
 static hf_result check_rows(struct doctor *d)
 {
@@ -226,81 +275,19 @@ static hf_result check_rows(struct doctor *d)
     d->report.rows = (uint64_t)rows;
     int64_t fed; /* a store that something else than records writes to has no feed */
     TRY(hf_sqlite_number(d->conn.db, "SELECT EXISTS(SELECT 1 FROM change)", &fed));
-    if (fed == 0)
+    if (fed == 0 && !d->sealed)
         return HF_DONE;
     TRY(hf_sqlite_result(d->conn.db, sqlite3_exec(d->conn.db, last_changes, NULL, NULL, NULL)));
     static_assert(FIRST_FED_TABLE == 3, "the statements below");
-    TRY(rows_of(d, "SELECT tbl,id FROM record WHERE tbl>=3 AND (tbl,id) NOT IN (SELECT tbl,id FROM last)",
-                each_foreign, NULL));
-    TRY(rows_of(d, "SELECT tbl,id FROM last WHERE (tbl,id) NOT IN (SELECT tbl,id FROM record)", each_missing,
-                NULL));
-    return rows_of(d, "SELECT r.tbl,r.id FROM record r JOIN last l USING(tbl,id) WHERE r.rev<>l.rev",
-                   each_older, NULL);
-}
-
-/* ---- audit -------------------------------------------------------------------------------------------------------- */
-
-struct logs {
-    uint64_t no, end, head;
-    uint8_t id[16];
-};
-
-static void log_line(struct doctor *d, const struct logs *l, const char *what, uint64_t index)
-{
-    struct line line;
-    struct hf_id id;
-    char text[HF_ID_TEXT_LEN];
-    memcpy(id.bytes, l->id, sizeof id.bytes);
-    hf_id_text(id, text);
-    struct hf_buf *out = line_begin(&line, "audit log ");
-    hf_buf_put(out, text, sizeof text);
-    put_number(out, what, index);
-    bad(d, line.text);
-}
-
-static void log_end(struct doctor *d, const struct logs *l)
-{
-    if (l->no != 0 && l->end < l->head)
-        log_line(d, l, ": ends before its signed head, at entry ", l->end);
-}
-
-static void each_batch(struct doctor *d, sqlite3_stmt *s, void *at)
-{
-    struct logs *l = at;
-    uint64_t pos = (uint64_t)sqlite3_column_int64(s, 0), count = (uint64_t)sqlite3_column_int64(s, 1);
-    uint64_t no = pos >> HF_SQLITE_LOG_BITS, first = pos & ((UINT64_C(1) << HF_SQLITE_LOG_BITS) - 1);
-    if (no != l->no) {
-        log_end(d, l);
-        *l = (struct logs){.no = no, .head = (uint64_t)sqlite3_column_int64(s, 3)};
-        struct hf_id id;
-        if (hf_sqlite_column_id(s, 2, &id))
-            memcpy(l->id, id.bytes, sizeof l->id);
-        else
-            bad(d, "audit: a batch of a log that there is not");
-        d->report.audit_logs++;
-    }
-    d->report.audit_batches++;
-    d->report.audit_leaves += count;
-    if (first < l->end)
-        log_line(d, l, ": batches overlap at entry ", first);
-    else if (first > l->end && l->end < l->head)
-        log_line(d, l, ": a gap before entry ", first);
-    else if (first > l->end)
-        d->report.audit_unsettled++;
-    l->end = first + count;
-}
-
-static hf_result check_audit(struct doctor *d)
-{
-    struct logs l = {0};
-    TRY(rows_of(
+    TRY(doctor_rows(d, "SELECT tbl,id FROM record WHERE tbl>=3 AND (tbl,id) NOT IN (SELECT tbl,id FROM last)",
+                    each_foreign, NULL));
+    TRY(doctor_rows(d, "SELECT tbl,id FROM last WHERE (tbl,id) NOT IN (SELECT tbl,id FROM record)",
+                    each_missing, NULL));
+    return doctor_rows(
         d,
-        "SELECT b.pos,b.n,l.log,coalesce(h.size,0) FROM audit_batch b LEFT JOIN audit_log l ON l.no=b.pos>>44 "
-        "LEFT JOIN audit_head h ON h.log=l.log ORDER BY b.pos",
-        each_batch, &l));
-    static_assert(HF_SQLITE_LOG_BITS == 44, "the statement above");
-    log_end(d, &l);
-    return HF_DONE;
+        "SELECT r.tbl,r.id,r.rev,r.ns,r.name,r.state,r.due,r.sealed,l.rev,l.said FROM record r JOIN "
+        "last l USING(tbl,id)",
+        each_row, NULL);
 }
 
 /* ---- all of it ------------------------------------------------------------------------------------------------------ */
@@ -308,10 +295,10 @@ static hf_result check_audit(struct doctor *d)
 /* What a check counted, where it found nothing wrong. */
 static void good(struct doctor *d, uint64_t bad_before, const char *what, uint64_t number, const char *of)
 {
-    struct line line;
+    struct doctor_line line;
     if (d->report.bad != bad_before)
         return;
-    struct hf_buf *out = line_begin(&line, what);
+    struct hf_buf *out = doctor_line(&line, what);
     hf_buf_decimal(out, number);
     hf_buf_text(out, of);
     const struct hf_doctor_finding finding = {.bad = false, .text = line.text};
@@ -320,7 +307,7 @@ static void good(struct doctor *d, uint64_t bad_before, const char *what, uint64
 
 static hf_result check_file(struct doctor *d)
 {
-    return rows_of(d, "PRAGMA integrity_check(100)", each_integrity, NULL);
+    return doctor_rows(d, "PRAGMA integrity_check(100)", each_integrity, NULL);
 }
 
 static hf_result check_schema(struct doctor *d)
@@ -331,6 +318,7 @@ static hf_result check_schema(struct doctor *d)
 /* A damaged page ends one check with CORRUPT; the others go on. */
 static hf_result check_all(struct doctor *d)
 {
+    static const uint64_t seal_rows = 2;
     const struct {
         hf_result (*check)(struct doctor *d);
         const char *unread, *name, *of;
@@ -338,22 +326,53 @@ static hf_result check_all(struct doctor *d)
     } checks[] = {
         {check_file, "file: cannot be read to its end", "file: ", " bytes, sound", &d->report.bytes},
         {check_schema, "schema: cannot be read", "schema: version ", "", NULL},
+        {doctor_seal, "seal: cannot be read", "seal: ", " rows of the seal and the keyring, in form",
+         &seal_rows},
         {check_feeds, "feed: cannot be read", "feed: ", " changes, without gaps", &d->report.changes},
         {check_rows, "record: cannot be read", "record: ", " rows, as the feed has them", &d->report.rows},
-        {check_audit, "audit: cannot be read", "audit: ", " entries, one after another",
+        {doctor_audit, "audit: cannot be read", "audit: ", " entries, one after another and in form",
          &d->report.audit_leaves},
     };
     for (size_t i = 0; i < HF_ARRAY_LEN(checks); i++) {
         uint64_t before = d->report.bad;
         hf_result result = checks[i].check(d);
         if (result.code == HF_CORRUPT)
-            bad(d, checks[i].unread);
+            doctor_bad(d, checks[i].unread);
         else
             TRY(result);
         good(d, before, checks[i].name, checks[i].number == NULL ? d->report.schema : *checks[i].number,
              checks[i].of);
     }
     return HF_DONE;
+}
+
+static void say(struct doctor *d, const char *what, uint64_t number, const char *of)
+{
+    good(d, d->report.bad, what, number, of);
+}
+
+static void say_more(struct doctor *d)
+{
+    if (d->report.audit_proven != 0)
+        say(d, "audit: ", d->report.audit_proven, " entries of these give the tree's nodes that are stored");
+    if (d->report.audit_unsettled != 0)
+        say(d, "audit: ", d->report.audit_unsettled,
+            " gaps behind the signed head, which the next start fills");
+    if (d->report.rows_undigested != 0)
+        say(d, "record: ", d->report.rows_undigested, " rows of an older feed, whose names it does not have");
+}
+
+const char *hf_doctor_unchecked(size_t n)
+{
+    static const char *const texts[] = {
+        "whether seals open: seal, keyring, heads, records, audit details (the server does, at unseal and when it loads)",
+        "a row altered together with the feed that names it (at unseal)",
+        "audit entries beyond the last multiple of 4096, against the signed head (at unseal, and by "
+        "`holdfast audit verify`)",
+        "use counters that were lowered (never: nothing seals them; rotate a key whose counter is in doubt)",
+        "the whole database put back to an earlier state (by a checkpoint of the audit log that is kept elsewhere)",
+    };
+    return n < HF_ARRAY_LEN(texts) ? texts[n] : NULL;
 }
 
 hf_result hf_doctor_run(const char *path, hf_doctor_fn finding, void *arg,
@@ -363,6 +382,8 @@ hf_result hf_doctor_run(const char *path, hf_doctor_fn finding, void *arg,
     hf_result result = open_file(&d, path);
     if (HF_IS_OK(result))
         result = check_all(&d);
+    if (HF_IS_OK(result))
+        say_more(&d);
     *ret_summary = d.report;
     return result;
 }

@@ -1,6 +1,8 @@
-/* Checks a database file offline, without keys: that it is sound as a file, that its schema is ours, and that what
- * stands in clear fits together: feeds without gaps up to their heads, rows as the feed has them, audit batches one
- * after another. What only the seals can tell is checked by hf_records_check while unsealed. */
+/* Checks a database file offline, without keys: that it is sound as a file; that its schema is ours; that the seal's rows
+ * are there and have their form; that feeds have no gaps up to their heads; that each row is the one that the feed has
+ * (revision, seal's tag, namespace, digest of all of it); that audit batches have their form, follow one another and give
+ * the tree's nodes that are stored. All of that is in clear: who alters a row and the feed, or the leaves and the nodes,
+ * is found by the seals alone, when the server unseals. hf_doctor_unchecked says what that leaves. */
 #ifndef HF_STORE_DOCTOR_H
 #define HF_STORE_DOCTOR_H
 
@@ -16,6 +18,9 @@ struct hf_doctor_summary {
     uint32_t schema;
     uint64_t bytes, rows, changes, audit_logs, audit_batches, audit_leaves;
     uint64_t
+        rows_undigested; /* rows of before the feed had digests: tag, revision and namespace were compared */
+    uint64_t audit_nodes, audit_proven; /* stored nodes that were compared, and the entries below them */
+    uint64_t
         audit_unsettled; /* gaps behind the last signed head: a crash leaves them, the next start fills them */
     uint64_t bad;        /* findings that were */
 };
@@ -24,5 +29,7 @@ struct hf_doctor_summary {
  * finding() was called), UNSUPPORTED (schema of another version), STORE_DOWN, NO_MEMORY. */
 hf_result hf_doctor_run(const char *path, hf_doctor_fn finding, void *arg,
                         struct hf_doctor_summary *ret_summary);
+/* The n-th thing that no check without keys can find, for people; NULL after the last. */
+const char *hf_doctor_unchecked(size_t n);
 
 #endif

@@ -352,6 +352,17 @@ static hf_result restore_into(struct source *in, sqlite3 *db, uint64_t *ret_rows
     return hf_sqlite_result(db, sqlite3_exec(db, "COMMIT", NULL, NULL, NULL));
 }
 
+bool hf_backup_is(const char *path)
+{
+    char head[sizeof magic - 1];
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    bool is = fd >= 0 && pread(fd, head, sizeof head, 0) == (ssize_t)sizeof head &&
+              memcmp(head, magic, sizeof head) == 0; /* public */
+    if (fd >= 0)
+        close(fd);
+    return is;
+}
+
 static hf_result sync_path(const char *path, int flags)
 {
     int fd = open(path, flags | O_CLOEXEC);

@@ -4,8 +4,10 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import tempfile
 import time
@@ -255,6 +257,103 @@ class Command(unittest.TestCase):
             server.put("sys/unseal", {"key": made["keys"][0]}, token="")
             self.assertEqual(server.post("transit/decrypt/kept", {"ciphertext": sealed}).data["plaintext"], b64(b"kept"))
             self.assertEqual(server.get("transit/keys/later").status, 404)
+
+    def test_doctor_finds_what_was_altered(self):
+        with tempfile.TemporaryDirectory() as folder, Server("--dev-uninit") as server:
+            made = server.put("sys/init", {"secret_shares": 1, "secret_threshold": 1}, token="").json
+            server.token = made["root_token"]
+            server.put("sys/unseal", {"key": made["keys"][0]}, token="")
+            server.post("sys/mounts/transit", {"type": "transit"})
+            for name in ("one", "two"):
+                server.post(f"transit/keys/{name}")
+            database = next((server.dir / "state").rglob("*.db"))
+            entries = 0
+            while entries < 5000:  # from 4096 entries on, nodes of the log's tree are stored
+                server.command("bench", "--seconds", "1", "--connections", "8", "--key", "one")
+                with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as rows:
+                    entries = rows.execute("SELECT sum(n) FROM audit_batch").fetchone()[0]
+            busy = run("doctor", str(database))
+            self.assertNotEqual(busy.returncode, 0)
+            server.stop()
+            sound = run("doctor", str(database))
+            self.assertEqual(sound.returncode, 0, sound)
+            self.assertIn(b"not checked without keys", sound.stdout)
+            self.assertNotIn(b"is whole", sound.stdout)
+            self.assertNotIn(b"of an older feed", sound.stdout)
+            self.assertRegex(sound.stdout, rb"audit: \d{4,} entries of these give the tree's nodes")
+            backup = Path(folder) / "backup"
+            self.assertEqual(run("backup", str(database), "--out", str(backup)).returncode, 0)
+            told = run("doctor", str(backup))
+            self.assertEqual(told.returncode, 7)
+            self.assertIn(b"this is a backup", told.stderr)
+            leaf = "CAST(substr(blob,1,60)||x'AA55AA55AA55AA55'||substr(blob,69) AS BLOB)"
+            for what, says in (
+                    ("DELETE FROM record WHERE tbl=1", b"seal: its row is missing"),
+                    ("UPDATE record SET sealed=zeroblob(length(sealed)) WHERE tbl=1", b"seal: its row"),
+                    ("DELETE FROM record WHERE tbl=2", b"keyring's row is missing"),
+                    ("UPDATE record SET sealed=zeroblob(length(sealed)) WHERE tbl=2", b"keyring's row"),
+                    ("UPDATE record SET sealed=substr(sealed,1,1) WHERE id=(SELECT max(id) FROM record WHERE tbl=5)",
+                     b"cut off"),
+                    ("CREATE TEMP TABLE k AS SELECT id,sealed FROM record WHERE tbl=5; UPDATE record SET sealed=(SELECT "
+                     "sealed FROM k WHERE k.id<>record.id LIMIT 1) WHERE tbl=5", b"sealed part"),
+                    ("UPDATE record SET name=CAST('three' AS BLOB) WHERE id=(SELECT max(id) FROM record WHERE tbl=5)",
+                     b"altered: its name"),
+                    ("UPDATE audit_batch SET blob=substr(blob,1,length(blob)-3) WHERE pos=(SELECT min(pos) FROM "
+                     "audit_batch WHERE length(blob)<>512)", b"unknown form"),
+                    (f"UPDATE audit_batch SET blob={leaf} WHERE pos=(SELECT pos FROM audit_batch WHERE "
+                     "length(blob)<>512 ORDER BY pos LIMIT 1 OFFSET 3)",
+                     b"its tree is another"),
+                    ("UPDATE use_block SET reserved=0", b"use counter")):
+                copy = Path(folder) / "copy.db"
+                shutil.copy(database, copy)
+                rows = sqlite3.connect(copy)
+                rows.executescript(what)
+                rows.commit()
+                rows.close()
+                found = run("doctor", str(copy))
+                self.assertEqual(found.returncode, 7, what)
+                self.assertIn(says, found.stdout, what)
+                self.assertIn(b"NOT whole", found.stdout)
+
+    def test_output_replaces_nothing_unasked(self):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            database = str(next((self.server.dir / "state").rglob("*.db")))
+            out, link, hanging, fifo = (folder / n for n in ("out", "link", "hanging", "fifo"))
+            out.write_bytes(b"before")
+            link.symlink_to(out)
+            hanging.symlink_to(folder / "nothing")
+            os.mkfifo(fifo)
+            for there in (out, link, hanging, Path(database)):
+                self.assertNotEqual(run("backup", database, "--out", str(there)).returncode, 0, there)
+            self.assertNotEqual(run("backup", database, "--force", "--out", database).returncode, 0)
+            self.assertEqual(out.read_bytes(), b"before")
+            self.assertTrue(hanging.is_symlink() and not hanging.exists())
+            self.assertEqual(run("backup", database, "--out", "/dev/null").returncode, 0)
+            self.assertTrue(Path("/dev/null").is_char_device())
+            reader = subprocess.Popen(["cat", str(fifo)], stdout=subprocess.PIPE)
+            self.assertEqual(run("backup", database, "--out", str(fifo)).returncode, 0)
+            self.assertTrue(reader.communicate()[0].startswith(b"HOLDFAST BACKUP"))
+            self.assertTrue(fifo.is_fifo())
+            self.assertEqual(run("backup", database, "--force", "--out", str(link)).returncode, 0)
+            self.assertTrue(link.is_symlink())
+            self.assertTrue(out.read_bytes().startswith(b"HOLDFAST BACKUP"))
+            self.assertEqual(out.stat().st_mode & 0o777, 0o600)
+            self.server.command("key", "create", "linked")
+            self.server.command("encrypt", "linked", "--out", str(link), input=b"plain")
+            self.assertTrue(link.is_symlink())
+            self.assertTrue(out.read_bytes().startswith(b"HFF1"))
+            self.server.command("rewrap", "--in", str(out), "--out", str(link))
+            plain = folder / "plain"
+            plain.write_bytes(b"")
+            link.unlink()
+            link.symlink_to(plain)
+            self.server.command("decrypt", "--in", str(out), "--out", str(link))
+            self.assertTrue(link.is_symlink())
+            self.assertEqual(plain.read_bytes(), b"plain")
+            done = self.server.command("decrypt", "--in", str(out), "--out", str(hanging), check=False)
+            self.assertNotEqual(done.returncode, 0)
+            self.assertEqual(sorted(p.name for p in folder.iterdir()), ["fifo", "hanging", "link", "out", "plain"])
 
     def test_check_names_every_error(self):
         with tempfile.TemporaryDirectory() as folder:
