@@ -50,7 +50,7 @@ class Words(unittest.TestCase):
 
     def test_events_and_answers_named_in_operations_are_real(self):
         text = (SRC / "docs/operations.md").read_text()
-        events = {event for code in CODE.values() if "hf_log(" in code for event in re.findall(r'"([a-z_]+\.[a-z_]+)"', code)}
+        events = {event for code in CODE.values() if "hf_log(" in code or "alarm" in code for event in re.findall(r'"([a-z_]+\.[a-z_]+)"', code)}
         named = set(re.findall(r"`((?:core|store|front|supervisor|role|seal|audit|keys)\.[a-z_]+)`", text))
         self.assertTrue(named)
         self.assertEqual(named - events, set(), "no such event")
