@@ -432,6 +432,7 @@ static struct hf_cursor scalar_text(const struct hf_tree *item, char space[32])
     struct hf_buf out = hf_buf(space, 32);
     switch (item->tag) {
     case HF_TREE_TEXT:
+    case HF_TREE_NUMBER:
         return item->body;
     case HF_TREE_TRUE:
         return hf_cursor_text("true");
@@ -450,7 +451,7 @@ static struct hf_cursor scalar_text(const struct hf_tree *item, char space[32])
 static bool is_scalar(const struct hf_tree *item)
 {
     return item->tag == HF_TREE_TEXT || item->tag == HF_TREE_TRUE || item->tag == HF_TREE_FALSE ||
-           item->tag == HF_TREE_INT;
+           item->tag == HF_TREE_INT || item->tag == HF_TREE_NUMBER;
 }
 
 /* "*" at either end of a wanted text stands for anything. */
@@ -480,10 +481,10 @@ static bool text_fits(struct hf_cursor want, struct hf_cursor have)
 static bool value_fits(const struct hf_tree *want, const struct hf_tree *have)
 {
     char a[32], b[32];
+    if (hf_tree_same_number(want, have)) /* 5, 5.0 and 5e0 */
+        return true;
     if (is_scalar(want) && is_scalar(have))
         return text_fits(scalar_text(want, a), scalar_text(have, b));
-    if (want->tag == HF_TREE_NUMBER || have->tag == HF_TREE_NUMBER)
-        return hf_tree_same_number(want, have);
     return want->tag == have->tag && want->count == have->count && hf_cursor_same(want->body, have->body);
 }
 
