@@ -14,7 +14,7 @@ import unittest
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from lib import BIN, Answer, Server, b64, skip
+from lib import BIN, Answer, Server, alive, b64, skip
 from test_scan import search_memory
 from test_clients import openssl
 
@@ -105,10 +105,12 @@ class Production(unittest.TestCase):
             server.post("transit/keys/k")
             sealed = server.post("transit/encrypt/k", {"plaintext": b64(b"x")})
             self.assertEqual(sealed.status, 200)
-            for pids in server.pids().values():
-                for pid in pids:
-                    os.kill(pid, signal.SIGKILL)
+            everybody = [pid for pids in server.pids().values() for pid in pids]
+            for pid in everybody:
+                os.kill(pid, signal.SIGKILL)
             server.process.wait()
+            while any(alive(pid) for pid in everybody[1:]): # the store holds its file till it is gone
+                time.sleep(0.01)
             database = server.dir / "state" / "holdfast.db"
             done = subprocess.run([str(BIN / "holdfast"), "doctor", str(database)], capture_output=True, text=True)
             self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
