@@ -17,6 +17,7 @@ struct hf_key_live {
     _Atomic uint64_t granted;  /* uses that blocks taken here allow */
     _Atomic uint64_t half;     /* `used` past which the next block is fetched ahead */
     _Atomic uint64_t reserved; /* the store's total after the last block */
+    bool lowered;              /* the store's total went back, and that was said; under refill */
     _Atomic bool ahead;        /* somebody was sent to fetch the next block */
     _Atomic bool told;         /* that it is past half its limit */
     pthread_mutex_t refill;    /* one block at a time; not on the hot path */

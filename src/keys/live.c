@@ -180,6 +180,13 @@ static hf_result reserve_block(struct hf_keys *keys, struct hf_key_live *live, s
     TRY(store->ops->commit(store, &op, 1, HF_DURABLE, &outcome));
     atomic_fetch_add_explicit(&keys->blocks, 1, memory_order_relaxed);
     uint64_t total = outcome.result;
+    if (total < reserved + block) { /* it only grows: somebody set it back in the database */
+        if (!live->lowered)
+            hf_log(HF_LOG_ERROR, "keys.counter_lowered", hf_f("version", version), hf_f("uses", total),
+                   hf_f("expected", reserved + block));
+        live->lowered = true;
+        return HF_FAIL(CORRUPT);
+    }
     uint64_t over = total > limit ? total - limit : 0;
     uint64_t got = over >= block ? 0 : block - over;
     atomic_store_explicit(&live->reserved, HF_MIN(total, limit), memory_order_relaxed);

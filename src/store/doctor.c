@@ -369,7 +369,7 @@ const char *hf_doctor_unchecked(size_t n)
         "a row altered together with the feed that names it (at unseal)",
         "audit entries beyond the last multiple of 4096, against the signed head (at unseal, and by "
         "`holdfast audit verify`)",
-        "use counters that were lowered (never: nothing seals them; rotate a key whose counter is in doubt)",
+        "use counters that were lowered (a running server notices; nothing else does: rotate keys in doubt)",
         "the whole database put back to an earlier state (by a checkpoint of the audit log that is kept elsewhere)",
     };
     return n < HF_ARRAY_LEN(texts) ? texts[n] : NULL;
