@@ -62,7 +62,7 @@ static hf_result write_records(struct hf_audit_batch_writer *w, uint64_t first, 
     audit_batch_header(w->audit, blob, first, (uint32_t)w->count);
     for (size_t i = 0; i < w->count; i++) {
         struct hf_cursor opening = hf_cursor(w->opening_bytes + w->items[i].at, w->items[i].len);
-        TRY(audit_record(w->sealer, first + i, &w->items[i].leaf, opening, blob, &w->hashes[i]));
+        TRY(audit_record(w->sealer, first + i, &w->items[i].leaf, NULL, opening, blob, &w->hashes[i]));
     }
     return hf_buf_ok(blob);
 }

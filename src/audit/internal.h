@@ -2,8 +2,9 @@
  *
  *   batch  = version u8 | incarnation 32 | first u64 | count u32 | record...
  *   record = leaf 41 | sealed vec16             sealed = version u8 | AES-256-GCM(opening); empty for a void leaf
+ *                                               of a management leaf: 2 | records' position u64 | AES-256-GCM(opening)
  *   nonce  = first 12 bytes of the leaf's commitment; key derived for (log, incarnation, segment of 2^30 indices)
- *   associated data = index u64 | kind u8 | time_ms u64
+ *   associated data = index u64 | kind u8 | time_ms u64 [| records' position u64]
  *
  * The nonce is a hash of a random salt and the plaintext, so that even a clone of this process that draws the same
  * salts repeats a nonce only together with the plaintext. */
@@ -21,14 +22,15 @@
 
 enum {
     AUDIT_BATCH_VERSION = 1,
+    AUDIT_DETAIL_VERSION_POSITION = 2,
     AUDIT_DETAIL_VERSION = 1, /* sealed under the segment's key; later ones may have a key for each leaf */
     AUDIT_INCARNATION = 32,
     AUDIT_BATCH_HEADER = 1 + AUDIT_INCARNATION + 8 + 4,
     AUDIT_NONCE = 12,
     AUDIT_TAG = 16,
-    AUDIT_SEALED_MAX = 1 + HF_ENTRY_OPENING_MAX + AUDIT_TAG,
+    AUDIT_SEALED_MAX = 1 + 8 + HF_ENTRY_OPENING_MAX + AUDIT_TAG,
     AUDIT_RECORD_MAX = HF_ENTRY_LEAF + 2 + AUDIT_SEALED_MAX,
-    AUDIT_AD = 8 + 1 + 8,
+    AUDIT_AD = 8 + 1 + 8 + 8,
     AUDIT_SEGMENT_SHIFT = 30, /* far below 2^32 random nonces under a key */
     AUDIT_NOTE_MAX = 8192,
     AUDIT_BATCH_ENTRIES = 512, /* in one stored batch */
@@ -92,7 +94,8 @@ struct hf_audit {
     bool thread_runs;
     sem_t wake;
     struct hf_tlog_frontier frontier;
-    uint64_t head_size; /* of the sealed head in the store */
+    uint64_t head_size;     /* of the sealed head in the store */
+    uint64_t position_seen; /* of the records, as far as head and leaves say; what is sealed says no less */
     bool head_attempted;
     uint64_t attempted_size; /* of a head whose outcome is not known */
     unsigned attempted_chunks;
@@ -132,9 +135,10 @@ hf_result audit_encode(struct audit_sealer *sealer, const struct hf_audit_entry 
                        struct hf_buf *out, struct hf_entry_leaf *ret_leaf);
 uint64_t audit_now_ms(const struct hf_audit *audit);
 void audit_batch_header(const struct hf_audit *audit, struct hf_buf *out, uint64_t first, uint32_t count);
-/* Appends one record. */
+/* Appends one record. position: of the records, NULL where it is not said. */
 hf_result audit_record(struct audit_sealer *sealer, uint64_t index, const struct hf_entry_leaf *leaf,
-                       struct hf_cursor opening, struct hf_buf *out, struct hf_tlog_hash *ret_hash);
+                       const uint64_t *position, struct hf_cursor opening, struct hf_buf *out,
+                       struct hf_tlog_hash *ret_hash);
 void audit_record_void(struct hf_buf *out, uint64_t time_ms, struct hf_tlog_hash *ret_hash);
 
 struct audit_record {
@@ -154,6 +158,7 @@ struct audit_opener { /* keys of past incarnations, made when met */
         struct hf_aead *aead;
     } keys[4];
     unsigned next;
+    uint64_t position; /* of the records: the greatest that an opened record said */
 };
 void audit_opener_done(struct audit_opener *opener);
 /* Opens the detail of a record and checks it against the leaf. Fails: NOT_FOUND (it has none), CORRUPT. */

@@ -172,15 +172,20 @@ void audit_batch_header(const struct hf_audit *audit, struct hf_buf *out, uint64
     hf_buf_u32(out, count);
 }
 
-static void write_ad(uint8_t ad[AUDIT_AD], uint64_t index, const struct hf_entry_leaf *leaf)
+static struct hf_cursor write_ad(uint8_t ad[AUDIT_AD], uint64_t index, const struct hf_entry_leaf *leaf,
+                                 const uint64_t *position)
 {
     hf_store_u64(ad, index);
     ad[8] = (uint8_t)leaf->kind;
     hf_store_u64(ad + 9, leaf->time_ms);
+    if (position != NULL)
+        hf_store_u64(ad + 17, *position);
+    return hf_cursor(ad, position != NULL ? AUDIT_AD : AUDIT_AD - 8);
 }
 
 hf_result audit_record(struct audit_sealer *sealer, uint64_t index, const struct hf_entry_leaf *leaf,
-                       struct hf_cursor opening, struct hf_buf *out, struct hf_tlog_hash *ret_hash)
+                       const uint64_t *position, struct hf_cursor opening, struct hf_buf *out,
+                       struct hf_tlog_hash *ret_hash)
 {
     uint8_t ad[AUDIT_AD];
     TRY(key_sealer(sealer, index));
@@ -189,11 +194,13 @@ hf_result audit_record(struct audit_sealer *sealer, uint64_t index, const struct
         return HF_FAIL(TOO_LARGE);
     hf_entry_leaf_write(place, leaf);
     *ret_hash = hf_tlog_leaf(hf_cursor(place, HF_ENTRY_LEAF));
-    hf_buf_u16(out, (uint16_t)(1 + opening.left + AUDIT_TAG));
-    hf_buf_u8(out, AUDIT_DETAIL_VERSION);
-    write_ad(ad, index, leaf);
-    return hf_aead_seal_nonce(sealer->aead, hf_cursor(leaf->commitment.bytes, AUDIT_NONCE), opening,
-                              hf_cursor(ad, sizeof(ad)), out);
+    hf_buf_u16(out, (uint16_t)(1 + (position != NULL ? 8 : 0) + opening.left + AUDIT_TAG));
+    hf_buf_u8(out, position != NULL ? AUDIT_DETAIL_VERSION_POSITION : AUDIT_DETAIL_VERSION);
+    if (position != NULL)
+        hf_buf_u64(out, *position);
+    const struct hf_cursor bound = write_ad(ad, index, leaf, position);
+    return hf_aead_seal_nonce(sealer->aead, hf_cursor(leaf->commitment.bytes, AUDIT_NONCE), opening, bound,
+                              out);
 }
 
 void audit_record_void(struct hf_buf *out, uint64_t time_ms, struct hf_tlog_hash *ret_hash)
@@ -267,17 +274,22 @@ hf_result audit_open_record(struct audit_opener *opener, const struct audit_reco
     if (leaf.kind == HF_ENTRY_VOID)
         return record->sealed.left == 0 ? HF_FAIL(NOT_FOUND) : HF_FAIL(CORRUPT);
     struct hf_cursor sealed = record->sealed;
-    if (!hf_cursor_u8(&sealed, &version) || version != AUDIT_DETAIL_VERSION)
+    uint64_t position = 0;
+    if (!hf_cursor_u8(&sealed, &version) ||
+        (version != AUDIT_DETAIL_VERSION &&
+         (version != AUDIT_DETAIL_VERSION_POSITION || !hf_cursor_u64(&sealed, &position))))
         return HF_FAIL(CORRUPT);
     struct hf_aead *aead = NULL;
     TRY(opener_key(opener, record, &aead));
     size_t begin = out_opening->len;
-    write_ad(ad, record->index, &leaf);
-    hf_result opened = hf_aead_open_nonce(aead, hf_cursor(leaf.commitment.bytes, AUDIT_NONCE), sealed,
-                                          hf_cursor(ad, sizeof(ad)), out_opening);
+    const struct hf_cursor bound =
+        write_ad(ad, record->index, &leaf, version == AUDIT_DETAIL_VERSION_POSITION ? &position : NULL);
+    hf_result opened =
+        hf_aead_open_nonce(aead, hf_cursor(leaf.commitment.bytes, AUDIT_NONCE), sealed, bound, out_opening);
     if (opened.code == HF_BAD_CIPHERTEXT)
         return HF_FAIL(CORRUPT);
     TRY(opened);
+    opener->position = HF_MAX(opener->position, position);
     struct hf_cursor opening = hf_cursor(out_opening->at + begin, out_opening->len - begin);
     return HF_IS_OK(hf_entry_opening_check(&leaf, opening)) ? HF_DONE : HF_FAIL(CORRUPT);
 }

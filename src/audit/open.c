@@ -60,8 +60,9 @@ hf_result audit_head_seal(struct hf_audit *audit, const struct hf_tlog_frontier 
     uint8_t bytes[HEAD_MAX], ad[24];
     struct hf_buf plain = hf_buf(bytes, sizeof(bytes));
     hf_buf_u8(&plain, HEAD_VERSION);
-    hf_buf_u64(&plain,
-               audit->config.position != NULL ? audit->config.position(audit->config.position_arg) : 0);
+    uint64_t position =
+        audit->config.position != NULL ? audit->config.position(audit->config.position_arg) : 0;
+    hf_buf_u64(&plain, HF_MAX(position, audit->position_seen));
     hf_tlog_frontier_write(&plain, frontier);
     TRY(hf_buf_ok(&plain));
     return hf_aead_seal(audit->head_aead, hf_buf_cursor(&plain), head_ad(audit, ad, frontier->size), out);
@@ -159,12 +160,7 @@ static hf_result recover_head(struct hf_audit *audit)
     if (result.code == HF_NOT_FOUND || (HF_IS_OK(result) && blob.left == 0 && size == 0))
         return HF_DONE;
     TRY(result);
-    uint64_t position, have;
-    TRY(audit_head_open(audit, size, blob, &audit->frontier, &position));
-    have = audit->config.position != NULL ? audit->config.position(audit->config.position_arg) : position;
-    if (have < position)
-        return fault_older(audit, "the records are older than the audit log", position - have,
-                           " change is missing", " changes are missing");
+    TRY(audit_head_open(audit, size, blob, &audit->frontier, &audit->position_seen));
     audit->head_size = size;
     TRY(audit_nodes_recover(audit, size));
     return check_head(audit);
@@ -189,6 +185,7 @@ static bool tail_record(void *arg, const struct audit_record *record)
         t->result = audit_fault(t->audit, "it was altered", record->index);
         return false;
     }
+    t->audit->position_seen = HF_MAX(t->audit->position_seen, t->opener.position);
     audit_sequence(t->audit, hf_tlog_leaf(record->leaf));
     return true;
 }
@@ -321,6 +318,17 @@ static hf_result take_keys(struct hf_audit *audit, const struct hf_secret *detai
     return audit_sealer_new(audit, &audit->sealer);
 }
 
+/* The records against the head, and against the management leaves after it: so it does not help to put back the head
+ * with the records, or to take it away. */
+static hf_result check_position(struct hf_audit *audit)
+{
+    uint64_t have = audit->config.position != NULL ? audit->config.position(audit->config.position_arg) : 0;
+    if (audit->config.position == NULL || have >= audit->position_seen)
+        return HF_DONE;
+    return fault_older(audit, "the records are older than the audit log", audit->position_seen - have,
+                       " change is missing", " changes are missing");
+}
+
 static hf_result start(struct hf_audit *audit)
 {
     audit->ring = calloc(audit->ring_size, sizeof(audit->ring[0]));
@@ -329,6 +337,7 @@ static hf_result start(struct hf_audit *audit)
     TRY(audit_barrier(audit)); /* what the store took from the process before this one */
     TRY(recover_head(audit));
     TRY(recover_tail(audit));
+    TRY(check_position(audit));
     if (audit->frontier.size < audit->config.size_least)
         return fault_older(audit, "the audit log is older than the records",
                            audit->config.size_least - audit->frontier.size, " entry is missing",

@@ -11,11 +11,13 @@ static hf_result encode(struct hf_audit *audit, struct hf_audit_ticket *ticket)
     uint8_t bytes[HF_ENTRY_OPENING_MAX];
     struct hf_buf opening = hf_buf(bytes, sizeof(bytes)), blob = hf_buf(ticket->blob, sizeof(ticket->blob));
     struct hf_entry_leaf leaf;
+    uint64_t position =
+        audit->config.position != NULL ? audit->config.position(audit->config.position_arg) : 0;
     pthread_mutex_lock(&audit->sealer_lock);
     hf_result result = audit_encode(audit->sealer, &ticket->entry, audit_now_ms(audit), &opening, &leaf);
     if (HF_IS_OK(result)) {
         audit_batch_header(audit, &blob, ticket->index, 1);
-        result = audit_record(audit->sealer, ticket->index, &leaf, hf_buf_cursor(&opening), &blob,
+        result = audit_record(audit->sealer, ticket->index, &leaf, &position, hf_buf_cursor(&opening), &blob,
                               &ticket->leaf_hash);
     }
     pthread_mutex_unlock(&audit->sealer_lock);

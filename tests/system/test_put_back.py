@@ -74,7 +74,13 @@ class PutBack(unittest.TestCase):
             self.assertRegex(said, r"the records are older than the audit log: [1-9][0-9]* changes are missing")
             server.stop()
 
-            self.put_back(server, new, RECORDS)
+            # With the log's head as well, so that only its entries are new.
+            self.put_back(server, new, RECORDS + AUDIT)
+            self.put_back(server, old, RECORDS + ("audit_head",))
+            self.refused(server, start_again(server), "the records are older than the audit log")
+            server.stop()
+
+            self.put_back(server, new, RECORDS + AUDIT)
             self.put_back(server, old, AUDIT)
             said = self.refused(server, start_again(server), "the audit log is older than the records")
             self.assertRegex(said, r"the audit log is older than the records: [1-9][0-9]* entries are missing")
