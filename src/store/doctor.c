@@ -367,8 +367,7 @@ const char *hf_doctor_unchecked(size_t n)
     static const char *const texts[] = {
         "whether seals open: seal, keyring, heads, records, audit details (the server does, at unseal and when it loads)",
         "a row altered together with the feed that names it (at unseal)",
-        "audit entries beyond the last multiple of 4096, against the signed head (at unseal, and by "
-        "`holdfast audit verify`)",
+        "audit entries beyond the last multiple of 4096, against the signed head (`holdfast audit verify` does)",
         "use counters that were lowered (a running server notices; nothing else does: rotate keys in doubt)",
         "the whole database put back to an earlier state (by a checkpoint of the audit log that is kept elsewhere)",
     };
