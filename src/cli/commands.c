@@ -63,7 +63,7 @@ static const struct cli_option decrypt_options[] = {
     {"in", "FILE", "encrypted file [standard input]"},
     {"out", "FILE", "where to [standard output]"},
     {"context", "TEXT", "for a derived key"},
-    {"range", "FROM-TO", "only these bytes of the plaintext, from 0, without TO itself (needs --in)"},
+    {"range", "FROM-TO", "only these bytes of the plaintext; from 0, and TO is exclusive (needs --in)"},
     END};
 static const struct cli_option sign_options[] = {
     MOUNT,

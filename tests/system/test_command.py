@@ -71,7 +71,7 @@ class Files(unittest.TestCase):
             self.assertEqual(done.stdout, b"")
         self.encrypted(0, "empty")
         self.assertEqual(self.server.command("decrypt", "--in", self.path("empty.hf"), "--range", "0-").stdout, b"")
-        self.assertIn(b"without TO", run("help", "decrypt").stdout)
+        self.assertIn(b"TO is exclusive", run("help", "decrypt").stdout)
 
     def test_alterations_are_found(self):
         plain, sealed = self.encrypted(900_000, "bad")
