@@ -43,6 +43,7 @@ enum {
     AUDIT_LEVELS = 8, /* tile levels above the leaves: heights 8, 16, ... 64 */
     AUDIT_CHUNK = 16, /* nodes of one stored row */
     AUDIT_PENDING_MAX = 56,
+    AUDIT_ATTEMPTS_MAX = 16, /* while the store answers nothing, few leaves are taken: they seldom differ */
     AUDIT_PENDING_FULL = AUDIT_PENDING_MAX - AUDIT_LEVELS, /* a checkpoint is due */
 };
 
@@ -96,9 +97,13 @@ struct hf_audit {
     struct hf_tlog_frontier frontier;
     uint64_t head_size;     /* of the sealed head in the store */
     uint64_t position_seen; /* of the records, as far as head and leaves say; what is sealed says no less */
-    bool head_attempted;
-    uint64_t attempted_size; /* of a head whose outcome is not known */
-    unsigned attempted_chunks;
+    bool head_attempted;    /* and its outcome is not known */
+    /* Heads tried since head_size is known, the last one last: the store may write one of them yet. */
+    struct audit_attempt {
+        uint64_t size;
+        unsigned chunks;
+    } attempts[AUDIT_ATTEMPTS_MAX];
+    unsigned attempt_count;
     int64_t checkpoint_boot_ns;
     struct audit_nodes nodes;
 

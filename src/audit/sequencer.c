@@ -139,7 +139,28 @@ static void drop_chunks(struct hf_audit *audit, unsigned count)
     pthread_mutex_unlock(&nodes->lock);
 }
 
-/* A head whose commit gave no clear answer: was it written? */
+/* True where the same was tried before. */
+static bool note_attempt(struct hf_audit *audit, struct audit_attempt attempt)
+{
+    unsigned *count = &audit->attempt_count;
+    if (*count != 0 && audit->attempts[*count - 1].size == attempt.size &&
+        audit->attempts[*count - 1].chunks == attempt.chunks)
+        return true;
+    if (*count == AUDIT_ATTEMPTS_MAX)
+        memmove(audit->attempts, audit->attempts + 1, --*count * sizeof(attempt));
+    audit->attempts[(*count)++] = attempt;
+    return false;
+}
+
+static void head_is(struct hf_audit *audit, uint64_t size, unsigned chunks)
+{
+    audit->head_size = size;
+    audit->head_attempted = false;
+    audit->attempt_count = 0;
+    drop_chunks(audit, chunks);
+}
+
+/* Heads whose commits gave no clear answer: was one written? Where none was, one may be yet. */
 static hf_result ask_head(struct hf_audit *audit)
 {
     uint8_t bytes[HEAD_MAX];
@@ -147,15 +168,28 @@ static hf_result ask_head(struct hf_audit *audit)
     struct hf_cursor blob;
     uint64_t size;
     TRY(audit->store->ops->audit_head_get(audit->store, audit->config.log, &space, &size, &blob));
-    if (size == audit->attempted_size) {
-        audit->head_size = size;
-        drop_chunks(audit, audit->attempted_chunks);
-    } else if (size != audit->head_size) {
-        break_off(audit, "the sealed head is another process's");
-        return HF_FAIL(CORRUPT);
-    }
     audit->head_attempted = false;
-    return HF_DONE;
+    if (size == audit->head_size)
+        return HF_DONE;
+    for (unsigned i = 0; i < audit->attempt_count; i++) {
+        if (size == audit->attempts[i].size) {
+            head_is(audit, size, audit->attempts[i].chunks);
+            return HF_DONE;
+        }
+    }
+    break_off(audit, "the sealed head is another process's");
+    return HF_FAIL(CORRUPT);
+}
+
+/* The head in the store is not the one that was to be followed: an earlier one of ours may have come late. */
+static hf_result head_moved(struct hf_audit *audit)
+{
+    uint64_t before = audit->head_size;
+    TRY(ask_head(audit));
+    if (audit->head_size != before)
+        return HF_FAIL(COMMIT_UNKNOWN); /* from there, once more */
+    break_off(audit, "the sealed head was moved by another process");
+    return HF_FAIL(CORRUPT);
 }
 
 hf_result audit_write_head(struct hf_audit *audit)
@@ -185,18 +219,16 @@ hf_result audit_write_head(struct hf_audit *audit)
         .expect_rev = audit->head_size,
         .blob = hf_buf_cursor(&head),
     };
+    const struct audit_attempt attempt = {audit->frontier.size, chunks};
+    bool again = note_attempt(audit, attempt);
     audit->head_attempted = true;
-    audit->attempted_size = audit->frontier.size;
-    audit->attempted_chunks = chunks;
     hf_result result = audit->store->ops->commit(audit->store, ops, chunks + 1, HF_DURABLE, &outcome);
     if (result.code == HF_CONFLICT) {
-        break_off(audit, "the sealed head was moved by another process");
-        return HF_FAIL(CORRUPT);
+        audit->attempt_count -= !again; /* this one was not written */
+        return head_moved(audit);
     }
     TRY(result);
-    audit->head_attempted = false;
-    audit->head_size = audit->frontier.size;
-    drop_chunks(audit, chunks);
+    head_is(audit, attempt.size, attempt.chunks);
     return HF_DONE;
 }
 

@@ -139,6 +139,23 @@ static void unknown_outcomes_are_settled(void **state)
     free(survey(f));
 }
 
+static void a_head_that_comes_late_is_our_own(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t bytes[8192];
+    for (int tries = 1; tries <= 3; tries++) { /* asked for in between, it was not there yet */
+        struct hf_buf note = hf_buf(bytes, sizeof(bytes));
+        atomic_store(&f->store.late, tries);
+        await_service(f, (unsigned)tries);
+        (void)fresh_checkpoint(f, &note);
+        assert_int_equal(atomic_load(&f->store.late), 0);
+        assert_int_equal(f->store.late_op.blob.left, 0);
+        await_service(f, 10 + (unsigned)tries);
+    }
+    fixture_reopen(f);
+    free(survey(f));
+}
+
 /* ---- management operations ---- */
 
 static hf_result commit_ticket(struct fixture *f, struct hf_audit_ticket *t)
@@ -480,6 +497,7 @@ int main(void)
         TEST(what_cannot_be_logged_is_refused),
         TEST(a_failed_part_fails_the_whole_batch),
         TEST(unknown_outcomes_are_settled),
+        TEST(a_head_that_comes_late_is_our_own),
         TEST(a_change_and_its_leaf_are_one),
         TEST(a_full_ring_holds_back_and_then_refuses),
         TEST(gaps_of_a_crash_become_void),
