@@ -445,6 +445,8 @@ static void write_answer(struct hf_core *core, const struct hf_call *call, hf_re
 static void audit_down_words(char *ret_text, size_t cap)
 {
     enum hf_code cause = hf_audit_cause();
+    if (cause == HF_COMMIT_UNKNOWN) /* of the leaf, not of what was asked for */
+        cause = HF_STORE_DOWN;
     struct hf_buf text = hf_buf(ret_text, cap - 1);
     hf_buf_text(&text, hf_code_text(HF_AUDIT_DOWN));
     if (cause != HF_OK && cause != HF_AUDIT_DOWN) {
