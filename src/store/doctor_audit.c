@@ -11,6 +11,7 @@ enum {
     INCARNATION = 32,
     LEAF = 41,
     DETAIL_MIN = 1 + 1 + 16, /* version, at least a byte, tag */
+    POSITION = 8,            /* of the records, in a management leaf's detail of version 2 */
     HASH = 32,
     LEVELS = 8, /* of stored nodes: heights 8, 16, ... 64 */
     CHUNK = 16, /* nodes of one stored row */
@@ -28,7 +29,8 @@ struct walk {
     size_t count;
     const struct log *at; /* the log under way; NULL none yet */
     uint64_t end;
-    bool whole; /* all entries up to end were there, in order and in form */
+    bool whole;        /* all entries up to end were there, in order and in form */
+    uint64_t position; /* how many changes the records had, by what the leaves say */
     uint64_t size;
     uint8_t tree[64][HASH];           /* complete subtrees to the left, by height */
     const struct log *levels[LEVELS]; /* where its nodes are; NULL none stored */
@@ -140,7 +142,9 @@ static bool leaf_fits(struct hf_cursor leaf, struct hf_cursor detail)
         any |= leaf.at[i];
     if (kind == 0) /* void: nothing was done */
         return detail.left == 0 && any == 0;
-    return kind == 1 && any != 0 && detail.left >= DETAIL_MIN && detail.at[0] == 1;
+    if (kind != 1 || any == 0 || detail.left < DETAIL_MIN)
+        return false;
+    return detail.at[0] == 1 || (detail.at[0] == 2 && detail.left >= DETAIL_MIN + POSITION);
 }
 
 static bool take_batch(struct doctor *d, struct walk *w, struct hf_cursor in, uint64_t first, uint64_t count)
@@ -156,6 +160,12 @@ static bool take_batch(struct doctor *d, struct walk *w, struct hf_cursor in, ui
     for (uint64_t i = 0; i < count; i++) {
         if (!hf_cursor_take(&in, LEAF, &leaf) || !hf_cursor_vec16(&in, &detail) || !leaf_fits(leaf, detail))
             return false;
+        if (detail.left != 0 && detail.at[0] == 2) {
+            uint64_t position = 0;
+            struct hf_cursor behind = hf_cursor(detail.at + 1, detail.left - 1);
+            (void)hf_cursor_u64(&behind, &position); /* leaf_fits: it is there */
+            w->position = HF_MAX(w->position, position);
+        }
         if (w->whole)
             add_leaf(d, w, leaf);
     }
@@ -235,6 +245,13 @@ static hf_result audit(struct doctor *d, struct walk *w)
     static_assert(HF_SQLITE_LOG_BITS == 44, "a log's number stands above these bits of pos");
     TRY(doctor_rows(d, "SELECT pos,n,blob FROM audit_batch ORDER BY pos", each_batch, w));
     log_end(d, w);
+    if (w->position > d->report.changes) {
+        struct doctor_line line;
+        struct hf_buf *out = doctor_line(&line, "record: older than the audit log: ");
+        doctor_number(out, "an entry was written after ", w->position);
+        doctor_number(out, " changes, and there are ", d->report.changes);
+        doctor_bad(d, line.text);
+    }
     return HF_DONE;
 }
 

@@ -251,7 +251,8 @@ static void check_after(const struct done *done)
 static void bad_is_bad(void *arg, const struct hf_doctor_finding *finding)
 {
     (void)arg;
-    if (finding->bad && strncmp(finding->text, "seal: ", 6) != 0) /* no server has been at work: there is none */
+    if (finding->bad &&
+        strncmp(finding->text, "seal: ", 6) != 0) /* no server has been at work: there is none */
         fail_msg("%s", finding->text);
 }
 

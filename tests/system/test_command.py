@@ -264,9 +264,12 @@ class Command(unittest.TestCase):
             server.token = made["root_token"]
             server.put("sys/unseal", {"key": made["keys"][0]}, token="")
             server.post("sys/mounts/transit", {"type": "transit"})
+            database = next((server.dir / "state").rglob("*.db"))
+            early = Path(folder) / "early.db"
+            self.assertEqual(run("backup", str(database), "--out", str(early) + ".backup").returncode, 0)
+            self.assertEqual(run("restore", "--in", str(early) + ".backup", "--to", str(early)).returncode, 0)
             for name in ("one", "two"):
                 server.post(f"transit/keys/{name}")
-            database = next((server.dir / "state").rglob("*.db"))
             entries = 0
             while entries < 5000:  # from 4096 entries on, nodes of the log's tree are stored
                 server.command("bench", "--seconds", "1", "--connections", "8", "--key", "one")
@@ -287,7 +290,10 @@ class Command(unittest.TestCase):
             self.assertEqual(told.returncode, 7)
             self.assertIn(b"this is a backup", told.stderr)
             leaf = "CAST(substr(blob,1,60)||x'AA55AA55AA55AA55'||substr(blob,69) AS BLOB)"
+            older = f"ATTACH '{early}' AS e;" + "".join(
+                f"DELETE FROM main.{t}; INSERT INTO main.{t} SELECT * FROM e.{t};" for t in ("record", "change", "head"))
             for what, says in (
+                    (older, b"older than the audit log"),
                     ("DELETE FROM record WHERE tbl=1", b"seal: its row is missing"),
                     ("UPDATE record SET sealed=zeroblob(length(sealed)) WHERE tbl=1", b"seal: its row"),
                     ("DELETE FROM record WHERE tbl=2", b"keyring's row is missing"),
