@@ -1,8 +1,9 @@
-/* Checks a database file offline, without keys: that it is sound as a file; that its schema is ours; that the seal's rows
- * are there and have their form; that feeds have no gaps up to their heads; that each row is the one that the feed has
- * (revision, seal's tag, namespace, digest of all of it); that audit batches have their form, follow one another and give
- * the tree's nodes that are stored; that records are not older than the log. All of that is in clear: who alters a row and the feed, or the leaves and the nodes,
- * is found by the seals alone, when the server unseals. hf_doctor_unchecked says what that leaves. */
+/* Checks a database file offline, without keys: that it is sound as a file; that its schema is ours; that the seal's
+ * rows are there and have their form; that feeds have no gaps up to their heads; that each row is the one that the feed
+ * has (revision, seal's tag, namespace, digest of all of it); that audit batches have their form, follow one another and
+ * give the tree's nodes that are stored; that records are not older than the log. All of that is in clear: who alters a
+ * row and the feed, or the leaves and the nodes, is found by the seals alone, when the server unseals.
+ * hf_doctor_unchecked says what that leaves. */
 #ifndef HF_STORE_DOCTOR_H
 #define HF_STORE_DOCTOR_H
 
