@@ -312,9 +312,7 @@ hf_result hf_lanes_barrier(struct hf_lanes *lanes)
         while (lane->acknowledged < target && HF_IS_OK(result)) {
             if (lane->failure != HF_OK)
                 result = (hf_result){lane->failure};
-            else if (lane->fd < 0)
-                result = HF_FAIL(STORE_DOWN);
-            else if (pthread_cond_timedwait(&lane->moved, &lane->lock, &until) == ETIMEDOUT)
+            else if (lane->fd < 0 || pthread_cond_timedwait(&lane->moved, &lane->lock, &until) == ETIMEDOUT)
                 result = HF_FAIL(STORE_DOWN);
         }
         pthread_mutex_unlock(&lane->lock);
