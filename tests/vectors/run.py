@@ -179,6 +179,8 @@ class Run:
         name = f"RSA-{group['keySize']}"
         if name not in ALG or group["sha"] not in HASH or (not pkcs1 and group["sha"] != group["mgfSha"]):
             return None
+        if int(group["publicKey"]["publicExponent"], 16) < 1 << 16:
+            test = {**test, "result": "invalid"}  # good by itself; FIPS 186-5 A.1.1 has no such key, and so have we not
         how = options(hash=HASH[group["sha"]], pkcs1=pkcs1, salt=group.get("sLen", 0))
         return lambda: self.judge(test, self.tool.ask("verify", ALG[name], x(group["publicKeyDer"]), how, x(test["msg"]),
                                                       x(test["sig"])))
