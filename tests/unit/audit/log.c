@@ -328,11 +328,13 @@ static void *read_along(void *arg)
 {
     struct worker *me = arg;
     struct hf_audit_inclusion *in = calloc(1, sizeof(*in));
+    for (unsigned i = 0; i < 10000 && hf_audit_size(me->f->audit) == 0; i++)
+        nap_ms(1); /* till the sequencer has come to the first one */
     for (unsigned i = 0; in != NULL && i < 20; i++) {
         uint64_t size = hf_audit_size(me->f->audit);
-        if (size != 0 && !HF_IS_OK(hf_audit_include(me->f->audit, size / 2, true, in)))
+        if (size == 0 || !HF_IS_OK(hf_audit_include(me->f->audit, size / 2, true, in)))
             break;
-        me->wrote += size != 0;
+        me->wrote++;
         struct hf_audit_stats stats;
         hf_audit_stats(me->f->audit, &stats);
         nap_ms(3);
